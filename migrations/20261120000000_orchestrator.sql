@@ -1,0 +1,101 @@
+-- The tables of the orchestrator. Every row names its tenant; every row a worker writes names its fence.
+-- Runs on Postgres 15 and later, Supabase included: core functions only.
+
+create type orchestrator_state as enum (
+  'scheduled', 'queued', 'running', 'retrying', 'waiting', 'succeeded', 'failed', 'cancelled', 'expired'
+);
+create type orchestrator_run_status as enum (
+  'running', 'succeeded', 'failed', 'released', 'crashed', 'cancelled'
+);
+
+-- A fence is epoch × 2^36 + a counter in Redis; a Redis that forgot takes the next epoch.
+create sequence orchestrator_epoch as bigint minvalue 1 maxvalue 131071;
+
+create table orchestrator_tasks (
+  id               uuid primary key,
+  tenant           text not null,
+  type             text not null,
+  status           orchestrator_state not null,
+  queue            text not null,
+  priority         smallint not null check (priority between 0 and 9),
+  payload          jsonb not null,
+  result           jsonb,
+  error            jsonb,
+  progress         jsonb,
+  tags             jsonb not null default '{}',
+  attempt          integer not null default 0,
+  crashes          smallint not null default 0,
+  max_retries      integer not null,
+  timeout_seconds  double precision not null,
+  idempotency_key  text,
+  key_held         boolean not null default false,  -- the key still answers for this task
+  key_until_final  boolean not null default false,
+  key_expires_at   timestamptz,
+  fingerprint      bytea not null,
+  parent_id        uuid,
+  run_at           timestamptz,                     -- due: of a scheduled task, or of the next attempt
+  expires_at       timestamptz,
+  created_at       timestamptz not null,
+  updated_at       timestamptz not null default now(),
+  started_at       timestamptz,
+  finished_at      timestamptz,
+  worker_id        text,
+  traceparent      text not null,
+  cost_usd         double precision not null default 0,
+  fence            bigint not null default 0        -- the newest writer; an older one changes nothing
+) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05);
+
+create unique index orchestrator_tasks_key on orchestrator_tasks (tenant, idempotency_key) where key_held;
+create index orchestrator_tasks_list on orchestrator_tasks (tenant, status, id);
+create index orchestrator_tasks_live on orchestrator_tasks (id)
+  where status in ('scheduled', 'queued', 'running', 'retrying', 'waiting');
+create index orchestrator_tasks_expiring on orchestrator_tasks (expires_at)
+  where expires_at is not null and status in ('scheduled', 'queued');
+create index orchestrator_tasks_parent on orchestrator_tasks (parent_id) where parent_id is not null;
+create index orchestrator_tasks_tags on orchestrator_tasks using gin (tags) where tags <> '{}';
+
+-- One row per attempt; its fence names it. No foreign key: its check would cost more than the insert, and rows are
+-- deleted only by the prune chore, which takes a task's runs, events and steps with it.
+create table orchestrator_runs (
+  task_id      uuid not null,
+  fence        bigint not null,
+  tenant       text not null,
+  attempt      integer not null,
+  status       orchestrator_run_status not null,
+  worker_id    text not null,
+  started_at   timestamptz not null,
+  finished_at  timestamptz,
+  error        jsonb,
+  becomes      orchestrator_state,                  -- what the task became at this run's end
+  primary key (task_id, fence)
+);
+
+-- What handlers told: log, progress, token; and the rare status that follows from no run (a replay by hand).
+create table orchestrator_events (
+  task_id  uuid not null,
+  fence    bigint not null,
+  number   integer not null,
+  tenant   text not null,
+  kind     text not null,
+  data     jsonb not null,
+  at       timestamptz not null,
+  primary key (task_id, fence, number)
+);
+
+-- Results of durable steps: a retry answers from here.
+create table orchestrator_steps (
+  task_id      uuid not null,
+  name         text not null,
+  tenant       text not null,
+  fence        bigint not null,
+  result       jsonb not null,
+  finished_at  timestamptz not null default now(),
+  primary key (task_id, name)
+);
+
+-- A queue that was paused, so that an emptied Redis learns it again.
+create table orchestrator_queues (
+  name       text primary key,
+  paused     boolean not null default false,
+  changed_at timestamptz not null default now()
+);

@@ -1,0 +1,138 @@
+"""Every error of ours, in one tree.
+
+AureaError                      code
+├── InvalidInput                invalid_input        what the caller sent does not fit; carries one issue per field
+│   ├── InvalidId               invalid_id           an id that is not a UUID
+│   ├── InvalidCursor           invalid_cursor       a page cursor this system did not issue
+│   ├── UnknownType             unknown_type         no handler has this name; carries the known ones
+│   └── KeyConflict             key_conflict         an idempotency key was used before with another body
+├── TooLarge                    too_large            a body, payload or result over its limit
+├── NotFound                    not_found            no such thing for this tenant
+├── Conflict                    conflict             the state of the thing does not allow it
+├── QueueFull                   queue_full           the queue holds MAX_QUEUE_DEPTH tasks
+├── Unauthorized                unauthorized         no token, or not a good one
+├── SignatureRefused            signature_refused    a webhook whose signature does not match
+├── NotConfigured               not_configured       a variable has to be set first; carries its name
+├── Unavailable                 unavailable          a dependency is away; carries its name
+└── HandlerBroken               handler_broken       a handler module that cannot be loaded
+
+It knows no HTTP: `app/problems.py` maps each class to a status, and a test demands a row per class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing wrong with an input: where (a JSON pointer) and what to do about it."""
+
+    pointer: str
+    detail: str
+
+
+class AureaError(Exception):
+    """Base of the tree; `code` is stable and public."""
+
+    code = "internal"
+
+
+class InvalidInput(AureaError):
+    code = "invalid_input"
+
+    def __init__(self, detail: str, issues: Sequence[Issue] = ()) -> None:
+        super().__init__(detail)
+        self.issues = tuple(issues)
+
+
+class InvalidId(InvalidInput):
+    code = "invalid_id"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text[:64]!r} is not a UUID")
+
+
+class InvalidCursor(InvalidInput):
+    code = "invalid_cursor"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the cursor is not one of ours: send the next_cursor of the page before, unchanged",
+            [Issue("/cursor", "send the next_cursor of the page before, or leave it out")],
+        )
+
+
+class UnknownType(InvalidInput):
+    code = "unknown_type"
+
+    def __init__(self, type_name: str, known: Sequence[str]) -> None:
+        self.known = tuple(known)
+        listed = ", ".join(self.known) or "none"
+        super().__init__(
+            f"no handler is called {type_name[:100]!r}; the known types are: {listed}",
+            [Issue("/type", f"use one of: {listed}")],
+        )
+
+
+class KeyConflict(InvalidInput):
+    code = "key_conflict"
+
+    def __init__(self, key: str, task_id: str) -> None:
+        self.task_id = task_id
+        super().__init__(
+            f"the idempotency key {key!r} was used by task {task_id} with another body",
+            [Issue("/idempotency_key", "use a new key for new work, or send the same body again")],
+        )
+
+
+class TooLarge(AureaError):
+    code = "too_large"
+
+    def __init__(self, what: str, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(f"{what} is larger than {limit_bytes} bytes")
+
+
+class NotFound(AureaError):
+    code = "not_found"
+
+
+class Conflict(AureaError):
+    code = "conflict"
+
+
+class QueueFull(AureaError):
+    code = "queue_full"
+
+    def __init__(self, queue: str, limit: int, retry_after_seconds: int = 5) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"the queue {queue!r} holds its limit of {limit} tasks; try again later")
+
+
+class Unauthorized(AureaError):
+    code = "unauthorized"
+
+
+class SignatureRefused(AureaError):
+    code = "signature_refused"
+
+
+class NotConfigured(AureaError):
+    code = "not_configured"
+
+    def __init__(self, variable: str, purpose: str) -> None:
+        self.variable = variable
+        super().__init__(f"set {variable} {purpose}")
+
+
+class Unavailable(AureaError):
+    code = "unavailable"
+
+    def __init__(self, dependency: str, retry_after_seconds: int = 2) -> None:
+        self.dependency = dependency
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{dependency} cannot be reached; nothing was stored, try again")
+
+
+class HandlerBroken(AureaError):
+    code = "handler_broken"

@@ -1,0 +1,38 @@
+"""Identifiers: their types, and how a task's id is built.
+
+A task id is a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 bits that only grow inside one
+millisecond of one process. Text order is creation order, which the queue uses to break ties.
+"""
+
+import re
+from typing import NewType
+from uuid import UUID
+
+from orchestrator.domain.errors import InvalidId
+
+TaskId = NewType("TaskId", str)
+"""Lower-case, hyphenated UUIDv7."""
+Tenant = NewType("Tenant", str)
+WorkerId = NewType("WorkerId", str)
+Fence = NewType("Fence", int)
+"""A number that only grows; the writes of an older one change nothing."""
+
+DEFAULT_TENANT = Tenant("default")
+_TAIL_BITS = 74
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def task_id(unix_ms: int, tail: int) -> TaskId:
+    """Build the UUIDv7 of a millisecond and 74 free bits."""
+    tail &= (1 << _TAIL_BITS) - 1
+    high, low = tail >> 62, tail & ((1 << 62) - 1)
+    value = (unix_ms << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low
+    return TaskId(str(UUID(int=value)))
+
+
+def parse_task_id(text: str) -> TaskId:
+    """Return the id in its canonical form; raises InvalidId for anything that is not a UUID."""
+    lowered = text.lower()
+    if not _UUID.fullmatch(lowered):
+        raise InvalidId(text)
+    return TaskId(lowered)

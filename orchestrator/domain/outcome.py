@@ -1,0 +1,99 @@
+"""What an attempt came to, and what the task becomes of it.
+
+`decide` is the whole retry policy: a pure function from a claim and an outcome to a settlement.
+"""
+
+from dataclasses import dataclass
+
+from orchestrator.domain.retry import MAX_CRASHES, RetryPolicy, backoff
+from orchestrator.domain.states import RunStatus, State
+from orchestrator.domain.task import Claim, Settlement, TaskError
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    result: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: TaskError
+    retry_after_seconds: float | None = None
+    """The other side, or the handler, said when; taken as it is, without jitter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The worker leaves and gives the task back: the attempt does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The worker vanished: its lease ran out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The task was not started before its `expires_at`."""
+
+
+Outcome = Succeeded | Failed | Released | Crashed | Expired
+
+
+def decide(
+    claim: Claim,
+    outcome: Outcome,
+    policy: RetryPolicy,
+    chance: float,
+    duration_us: int = 0,
+    progress: bytes | None = None,
+) -> Settlement:
+    """Return what is to be written. `policy.max_retries` bounds failures; crashes have their own bound."""
+    crashes = claim.entry.crashes
+    match outcome:
+        case Succeeded(result):
+            return Settlement(
+                claim, State.SUCCEEDED, RunStatus.SUCCEEDED, claim.attempt, crashes, duration_us,
+                result=result, progress=progress,
+            )  # fmt: skip
+        case Released():
+            return Settlement(
+                claim, State.QUEUED, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us,
+                progress=progress,
+            )  # fmt: skip
+        case Expired():
+            return Settlement(claim, State.EXPIRED, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us)
+        case Crashed():
+            return _crashed(claim, crashes + 1)
+        case Failed(error, after):
+            failures = claim.attempt - crashes
+            if not error.retryable or failures > claim.entry.max_retries:
+                return Settlement(
+                    claim, State.FAILED, RunStatus.FAILED, claim.attempt, crashes, duration_us,
+                    error=error, progress=progress,
+                )  # fmt: skip
+            delay = after if after is not None else backoff(policy, failures, chance)
+            return Settlement(
+                claim, State.RETRYING, RunStatus.FAILED, claim.attempt, crashes, duration_us,
+                delay_us=max(0, int(delay * 1e6)), error=error, progress=progress,
+            )  # fmt: skip
+
+
+def _crashed(claim: Claim, crashes: int) -> Settlement:
+    poison = crashes >= MAX_CRASHES
+    error = TaskError(
+        type="poison" if poison else "crashed",
+        message=f"its worker vanished while it ran, {crashes} of {MAX_CRASHES} times",
+        retryable=not poison,
+        fingerprint=f"poison:{claim.entry.type}" if poison else f"crashed:{claim.entry.type}",
+    )
+    return Settlement(
+        claim,
+        State.FAILED if poison else State.QUEUED,
+        RunStatus.CRASHED,
+        claim.attempt,
+        crashes,
+        duration_us=0,
+        error=error,
+    )

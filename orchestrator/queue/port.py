@@ -1,0 +1,138 @@
+"""The queue as operations see it: order, delay, leases and the live feed.
+
+Two implementations keep this promise: `redis.py`, and `memory.py`, the reference model that tests play against
+it. Every method is one atomic act. Nothing here is the truth: all of it can be rebuilt from Postgres.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.states import State
+from orchestrator.domain.task import Claim, Entry, Settlement
+
+FENCE_COUNTER_BITS = 36
+
+
+class EpochMissing(Exception):
+    """The queue has no valid epoch (emptied, restarted or failed over): nothing is claimed until one is opened."""
+
+
+class QueuePaused(Exception):
+    """The queue asked for is paused: nothing is claimed from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Popped:
+    """An id that BZPOPMIN handed out. Nobody holds it yet: claim it, or the sweep puts it back."""
+
+    queue: str
+    id: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the queue knows of a task that is not final, and newer than its row if the fence says so."""
+
+    status: State
+    attempt: int
+    fence: Fence
+    worker: WorkerId | None
+    started_at_us: int | None
+    progress: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """One queue at a glance."""
+
+    name: str
+    depth: int
+    """Tasks nobody holds, due now."""
+    oldest_us: int
+    """Since the longest waiting of the first-in-order task became ready; 0 when empty."""
+    running: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one task stands, for the answer to "why does it not run?"."""
+
+    live: Live | None
+    queue: str | None
+    rank: int | None
+    """Tasks before it in its queue; None when it is not waiting in one."""
+    due_in_us: int | None
+    """Until a delayed task is due; None when it is not delayed."""
+    paused: bool
+
+
+class Queue(Protocol):
+    async def enqueue(self, entries: Sequence[Entry]) -> list[bool]:
+        """Put tasks in order, or aside until due. False for one that the queue holds already: it stays as it is."""
+
+    async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
+        """Wait for the first task of any of these queues. Never retried: a lost answer is found by `put_back`."""
+
+    async def claim(
+        self, worker: WorkerId, queue: str, limit: int, hold_ms: int, popped: TaskId | None = None
+    ) -> list[Claim]:
+        """Lease the popped task, if still nobody holds it, and the next ones up to `limit` in all.
+
+        Raises EpochMissing or QueuePaused; a popped task is back in its queue then.
+        """
+
+    async def extend(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]], hold_ms: int) -> list[TaskId]:
+        """Push the deadline of every lease back; return those that are no longer this worker's.
+
+        A lease taken under an earlier epoch that the queue has forgotten altogether (it was emptied) is asserted again
+        and not lost; one whose task was dropped is lost.
+        """
+
+    async def settle(
+        self, worker: WorkerId, endings: Sequence[Settlement], counts: Sequence[tuple[str, str, float]] = ()
+    ) -> list[bool]:
+        """End leases: forget final tasks, set aside retries, put released ones back in order. Postgres was told first.
+
+        False for a lease that is no longer this worker's: nothing changed. `counts` (hash, field, by) are added in
+        the same act.
+        """
+
+    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> list[Claim]:
+        """Lease anew, under a higher fence, tasks whose lease ran out. The claims' attempt is the lost one's."""
+
+    async def promote(self, limit: int) -> list[TaskId]:
+        """Move tasks that are due into their queues; their place is the moment they were due."""
+
+    async def put_back(self, limit: int) -> list[TaskId]:
+        """Return ids that were popped but never leased to their places, looking at the head of each queue."""
+
+    async def drop(self, ids: Sequence[TaskId]) -> None:
+        """Forget these tasks, leases included, and tell the workers that run them."""
+
+    async def mint(self) -> Fence:
+        """A fresh fence. Raises EpochMissing."""
+
+    async def open_epoch(self, epoch: int) -> bool:
+        """Make this the epoch if it is higher than the one before; False if it is not. The counter starts anew."""
+
+    async def epoch(self) -> int | None:
+        """The open epoch; None when the queue forgot it, or it was opened on another server."""
+
+    async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
+        """Those the queue does not hold, neither waiting nor leased."""
+
+    async def live(self, ids: Sequence[TaskId]) -> dict[TaskId, Live]:
+        """The live state of those it holds."""
+
+    async def standing(self, task_id: TaskId) -> Standing: ...
+
+    async def pause(self, queue: str) -> None: ...
+
+    async def resume(self, queue: str) -> None: ...
+
+    async def queues(self) -> list[QueueFigures]: ...
+
+    async def depth(self, queue: str) -> int: ...

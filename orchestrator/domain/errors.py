@@ -2,6 +2,7 @@
 
 AureaError                      code
 ├── InvalidInput                invalid_input        what the caller sent does not fit; carries one issue per field
+│   ├── NotJson                 not_json             a body that is not one JSON document in UTF-8
 │   ├── InvalidId               invalid_id           an id that is not a UUID
 │   ├── InvalidCursor           invalid_cursor       a page cursor this system did not issue
 │   ├── UnknownType             unknown_type         no handler has this name; carries the known ones
@@ -14,7 +15,10 @@ AureaError                      code
 ├── SignatureRefused            signature_refused    a webhook whose signature does not match
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
 ├── Unavailable                 unavailable          a dependency is away; carries its name
-└── HandlerBroken               handler_broken       a handler module that cannot be loaded
+├── HandlerBroken               handler_broken       a handler module that cannot be loaded
+├── NotStarted                  not_started          a server or a part of the system that did not start; carries its log
+├── LeaseLost                   lease_lost           a newer fence exists: what this attempt still writes changes nothing
+└── AttemptEnded                attempt_ended        a context was used after its attempt had ended
 
 It knows no HTTP: `app/problems.py` maps each class to a status, and a test demands a row per class.
 """
@@ -45,11 +49,18 @@ class InvalidInput(AureaError):
         self.issues = tuple(issues)
 
 
+class NotJson(InvalidInput):
+    code = "not_json"
+
+
 class InvalidId(InvalidInput):
     code = "invalid_id"
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"{text[:64]!r} is not a UUID")
+        super().__init__(
+            f"{text[:64]!r} is not a UUID",
+            [Issue("/id", "send the id as the system gave it, 36 characters long")],
+        )
 
 
 class InvalidCursor(InvalidInput):
@@ -136,3 +147,21 @@ class Unavailable(AureaError):
 
 class HandlerBroken(AureaError):
     code = "handler_broken"
+
+
+class NotStarted(AureaError):
+    code = "not_started"
+
+
+class LeaseLost(AureaError):
+    code = "lease_lost"
+
+    def __init__(self, task_id: str, fence: int) -> None:
+        super().__init__(f"the attempt {fence} of task {task_id} lost its lease: a newer one decides")
+
+
+class AttemptEnded(AureaError):
+    code = "attempt_ended"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"this attempt of task {task_id} has ended: its context writes nothing any more")

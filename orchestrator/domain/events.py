@@ -21,6 +21,8 @@ SPAN = 1_000_000
 OPENING = 0
 """`created` under fence 0, `running` under an attempt's."""
 FIRST_TOLD, LAST_TOLD = 1, 999_990
+FAILURE = 999_996
+"""The log line that says why an attempt failed."""
 OUTCOME, RESULT, END = 999_997, 999_998, 999_999
 
 

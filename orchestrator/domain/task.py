@@ -63,6 +63,8 @@ class Entry:
     expires_at_us: int | None = None
     retrying: bool = False
     """A delayed entry waits as `retrying` rather than `scheduled`."""
+    restored: bool = False
+    """Put back from Postgres, where it is checked once more before it starts; it counts to no epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,13 @@ class Claim:
     """False when the entry was put in the queue under an earlier epoch: Postgres is asked before it runs."""
     expired: bool = False
     """Its `expires_at` passed before it ever started: it is not run."""
+    lost: Fence | None = None
+    """The fence of the lease that ran out, when this claim takes it over; that run is what is settled then."""
+
+    @property
+    def run_fence(self) -> Fence:
+        """The fence that names the run in the history: the lost one's after a take-over, else this claim's."""
+        return self.fence if self.lost is None else self.lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,61 @@
+"""/tasks/batch: many tasks in one request, each kept or refused by itself."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.deps import authenticate, desk_of, origin_of
+from app.edge import trace_id_of
+from app.idempotency import header_key
+from app.issues import validated
+from app.openapi import body_schema
+from app.problems import problem_of
+from app.render import answer, task_document
+from app.request_body import BodyRoute, read_json
+from orchestrator.domain.errors import AureaError, InvalidInput, Issue
+from orchestrator.operations.request import TaskRequest
+from orchestrator.operations.submit import Receipt
+
+router = APIRouter(tags=["tasks"], route_class=BodyRoute)
+
+
+class Batch(BaseModel):
+    """Tasks to create together; each is checked by itself afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tasks: Annotated[list[Any], Field(max_length=1000, json_schema_extra={"items": {"$ref": "#/components/schemas/TaskRequest"}})]
+
+
+@router.post("/tasks/batch", operation_id="tasks_create_batch", status_code=201, openapi_extra=body_schema(Batch))
+async def create_batch(request: Request) -> Response:
+    """Create up to 1000 tasks.
+
+    The answer's items are in the order of the request, each with the status it would have had alone; valid ones are
+    kept when others are refused. Pointers in an item's problem start at that task.
+    """
+    principal = authenticate(request)
+    desk = desk_of(request)
+    if header_key(request) is not None:
+        fix = "give each task its own idempotency_key: the header cannot name one for all"
+        raise InvalidInput(fix, [Issue("/headers/Idempotency-Key", fix)])
+    batch = validated(Batch, await read_json(request, desk.runtime.limits.max_batch_bytes))
+    origin = origin_of(request, principal.tenant)
+    receipts = await desk.intake.submit_many([_checked(task) for task in batch.tasks], origin)
+    trace_id = trace_id_of(request.scope)
+    return answer({"items": [_item(receipt, trace_id) for receipt in receipts]}, 201)
+
+
+def _checked(task: Any) -> TaskRequest | InvalidInput:
+    try:
+        return validated(TaskRequest, task)
+    except InvalidInput as error:
+        return error
+
+
+def _item(receipt: Receipt | AureaError, trace_id: str) -> dict[str, Any]:
+    if isinstance(receipt, Receipt):
+        return {"status_code": 200 if receipt.replayed else 201, "task": task_document(receipt.task)}
+    problem = problem_of(receipt)
+    return {"status_code": problem.status, "problem": {**problem.document, "trace_id": trace_id}}

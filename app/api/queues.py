@@ -1,0 +1,52 @@
+"""/queues: how much waits and runs in each, and holding one back."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from app.deps import PrincipalOf, RuntimeOf
+from app.render import answer, page
+from orchestrator.operations import pause as pausing
+from orchestrator.operations import read
+from orchestrator.queue.port import QueueFigures
+
+router = APIRouter(tags=["queues"])
+
+
+async def _name(name: Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]) -> str:
+    return name
+
+
+QueueName = Annotated[str, Depends(_name)]
+
+
+@router.get("/queues", operation_id="queues_list")
+async def list_queues(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """List the queues: tasks due and held by nobody, the age of the first in order, tasks running, paused or not."""
+    now = runtime.clock.now().timestamp()
+    return page([_document(figures, now) for figures in await read.queues(runtime)])
+
+
+@router.post("/queues/{name}/pause", operation_id="queues_pause")
+async def pause(name: QueueName, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Hand out nothing more from this queue; it goes on taking tasks, and what runs goes on."""
+    await pausing.pause(runtime, name)
+    return answer({"name": name, "paused": True})
+
+
+@router.post("/queues/{name}/resume", operation_id="queues_resume")
+async def resume(name: QueueName, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Hand out tasks of this queue again."""
+    await pausing.resume(runtime, name)
+    return answer({"name": name, "paused": False})
+
+
+def _document(figures: QueueFigures, now: float) -> dict[str, object]:
+    waited = max(0.0, now - figures.oldest_us / 1e6) if figures.oldest_us else 0.0
+    return {
+        "name": figures.name,
+        "depth": figures.depth,
+        "oldest_age_seconds": round(waited, 3),
+        "running": figures.running,
+        "paused": figures.paused,
+    }

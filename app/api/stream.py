@@ -1,0 +1,67 @@
+"""/stream/{id}: a task's events as they happen, from any place to its end (server-sent events)."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from sse_starlette.event import ServerSentEvent
+from sse_starlette.sse import EventSourceResponse
+
+from app.deps import PrincipalOf, TaskIdOf, desk_of
+from app.render import event_frame
+from orchestrator.domain.errors import InvalidInput, Issue, NotFound
+from orchestrator.domain.events import END, SPAN, Event, parse_event_id
+from orchestrator.domain.states import FINAL
+from orchestrator.operations import read
+from orchestrator.operations.follow import follow
+
+HEARTBEAT_SECONDS = 15
+_DEAF_SECONDS = 60
+"""A reader that takes nothing for so long is cut off; it resumes where it was."""
+
+router = APIRouter(tags=["stream"])
+
+
+@router.get("/stream/{id}", operation_id="stream_follow", response_class=EventSourceResponse)
+async def stream(
+    request: Request,
+    task_id: TaskIdOf,
+    principal: PrincipalOf,
+    resume: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+    last_event_id: Annotated[str, Query(description="For clients that cannot set the header.")] = "",
+) -> Response:
+    """Follow a task: events `status` `log` `progress` `token` `result` and a last `end`, each with a growing id.
+
+    Resumes behind `Last-Event-ID` without a gap or a repeat. A task that has ended is replayed and closed; 204 when
+    there is nothing behind the id, which tells browsers to stop reconnecting.
+    """
+    desk = desk_of(request)
+    if not desk.sse:
+        raise NotFound("streams are switched off here: set ENABLE_SSE=true")
+    after = _place(last_event_id if resume is None else resume)
+    task = await read.get(desk.runtime, principal.tenant, task_id)
+    if task.status in FINAL and after >= task.fence * SPAN + END:
+        return Response(status_code=204)
+    events = follow(desk.runtime, principal.tenant, task_id, after)
+    return EventSourceResponse(
+        _frames(events), ping=HEARTBEAT_SECONDS, ping_message_factory=_heartbeat, send_timeout=_DEAF_SECONDS
+    )
+
+
+async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes, None]:
+    """One frame at a time: the server takes the next when the socket has room, so a slow reader holds no memory."""
+    async with aclosing(events) as open_events:  # type: ignore[type-var]
+        async for event in open_events:
+            yield event_frame(event)
+
+
+def _heartbeat() -> ServerSentEvent:
+    return ServerSentEvent(comment="heartbeat", sep="\n")
+
+
+def _place(event_id: str) -> int:
+    try:
+        return parse_event_id(event_id)
+    except InvalidInput as error:
+        raise InvalidInput(str(error), [Issue("/last_event_id", "send the id of the last event you have")]) from None

@@ -1,0 +1,67 @@
+"""/tasks: create, list, show, cancel, run again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.filters import TaskQuery, open_filter
+from app.deps import PrincipalOf, RuntimeOf, TaskIdOf, authenticate, desk_of, origin_of
+from app.idempotency import with_header_key
+from app.issues import validated
+from app.openapi import body_schema
+from app.render import answer, page, task_document
+from app.request_body import BodyRoute, read_json
+from orchestrator.operations import cancel as cancelling
+from orchestrator.operations import read, replay
+from orchestrator.operations.request import TaskRequest
+from orchestrator.operations.submit import Receipt
+
+router = APIRouter(tags=["tasks"])
+creating = APIRouter(tags=["tasks"], route_class=BodyRoute)
+
+
+@creating.post("/tasks", operation_id="tasks_create", status_code=201, openapi_extra=body_schema(TaskRequest))
+async def create(request: Request) -> Response:
+    """Create a task.
+
+    201 once it is kept. 200 with `Idempotent-Replayed: true` and the task from then, when the same idempotency key
+    was seen with the same body; 422 when it was seen with another body.
+    """
+    principal = authenticate(request)
+    desk = desk_of(request)
+    body = with_header_key(request, await read_json(request, desk.runtime.limits.max_body_bytes))
+    receipt = await desk.intake.submit(validated(TaskRequest, body), origin_of(request, principal.tenant))
+    return receipt_answer(receipt)
+
+
+def receipt_answer(receipt: Receipt, created: int = 201) -> Response:
+    """Return the answer to a task that was kept: `created`, or 200 for a repeat."""
+    headers = {"Location": f"/tasks/{receipt.task.id}"}
+    if receipt.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(task_document(receipt.task), 200 if receipt.replayed else created, headers)
+
+
+@router.get("/tasks", operation_id="tasks_list")
+async def list_tasks(query: Annotated[TaskQuery, Query()], principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """List tasks, newest first."""
+    found = await read.page(runtime, principal.tenant, open_filter(query), query.cursor, query.limit)
+    return page([task_document(task) for task in found.items], found.next_cursor)
+
+
+@router.get("/tasks/{id}", operation_id="tasks_show")
+async def show(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Show one task as it stands now."""
+    return answer(task_document(await read.get(runtime, principal.tenant, task_id)))
+
+
+@router.post("/tasks/{id}/cancel", operation_id="tasks_cancel")
+async def cancel(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Cancel a task that has not ended, also while it runs."""
+    return answer(task_document(await cancelling.cancel(runtime, principal.tenant, task_id)))
+
+
+@router.post("/tasks/{id}/retry", operation_id="tasks_retry")
+async def retry(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Run a task that has ended again, with its attempts counted anew."""
+    return answer(task_document(await replay.retry(runtime, principal.tenant, task_id)))

@@ -1,0 +1,21 @@
+"""/workers: who is alive and what each runs."""
+
+from fastapi import APIRouter, Response
+
+from app.deps import PrincipalOf, RuntimeOf
+from app.render import answer, page
+from orchestrator.operations import read
+
+router = APIRouter(tags=["workers"])
+
+
+@router.get("/workers", operation_id="workers_list")
+async def list_workers(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """List live workers; `queues` is empty for one that serves all."""
+    return page(await read.workers(runtime))
+
+
+@router.get("/agents/count", operation_id="agents_count")
+async def count(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Count live workers."""
+    return answer({"count": len(await read.workers(runtime))})

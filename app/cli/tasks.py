@@ -1,0 +1,157 @@
+"""`aurea tasks`: list, show, cancel, retry, logs, why."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.arguments import AsJson, Cursor, Limit, TaskIdArgument
+from app.cli.client import Api, at, open_api
+from app.cli.follow import follow
+from app.cli.groups import ListingGroup
+from app.cli.narration import narration
+from app.cli.screen import answers, indented, note, print_json, status_text
+from app.cli.tables import Column, ago, print_page, print_record, print_table, span, tag_list
+from app.cli.wording import TaskEvent
+
+verbs = typer.Typer(name="tasks", cls=ListingGroup, help="See and steer tasks. Without a verb: list.")
+
+TASKS = (
+    Column("ID", "id", whole=True),
+    Column("TYPE", "type"),
+    Column("STATUS", "status", status_text),
+    Column("QUEUE", "queue"),
+    Column("PRI", "priority"),
+    Column("TRY", "attempt"),
+    Column("CREATED", "created_at", ago),
+)
+TASK = (
+    Column("id", "id"),
+    Column("type", "type"),
+    Column("status", "status", status_text),
+    Column("queue", "queue"),
+    Column("priority", "priority"),
+    Column("attempt", "attempt"),
+    Column("max_retries", "max_retries"),
+    Column("timeout", "timeout_seconds", span),
+    Column("tags", "tags", tag_list),
+    Column("key", "idempotency_key"),
+    Column("parent", "parent_id"),
+    Column("created", "created_at"),
+    Column("due", "run_at"),
+    Column("expires", "expires_at"),
+    Column("started", "started_at"),
+    Column("finished", "finished_at"),
+    Column("worker", "worker_id"),
+    Column("trace", "trace_id"),
+    Column("progress", "progress"),
+    Column("payload", "payload", indented),
+    Column("result", "result", indented),
+    Column("error", "error", indented),
+)
+RUNS = (
+    Column("ATTEMPT", "attempt"),
+    Column("STATUS", "status", status_text),
+    Column("STARTED", "started_at"),
+    Column("FINISHED", "finished_at"),
+    Column("WORKER", "worker_id"),
+    Column("ERROR", "error.message"),
+)
+WHY = (
+    Column("status", "status", status_text),
+    Column("cause", "cause"),
+    Column("detail", "detail"),
+    Column("rank", "rank"),
+    Column("busy_workers", "busy_workers"),
+    Column("due", "due_at"),
+)
+
+
+@verbs.command("list")
+def list_tasks(
+    status: Annotated[str | None, typer.Option(help="Only this state.")] = None,
+    type_name: Annotated[str | None, typer.Option("--type", help="Only this type.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only this queue.")] = None,
+    tag: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only with this tag.")] = None,
+    parent: Annotated[str | None, typer.Option(metavar="ID", help="Only children of this task.")] = None,
+    created_after: Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339.")] = None,
+    created_before: Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339.")] = None,
+    search: Annotated[str | None, typer.Option("--search", "-q", help="Only with this text.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+) -> None:
+    """List tasks, newest first."""
+    wanted = {"status": status, "type": type_name, "queue": queue, "tag": tag, "parent_id": parent, "q": search}
+    wanted |= {"created_after": created_after, "created_before": created_before}
+    page = open_api().get("/tasks", {**wanted, "limit": limit, "cursor": cursor})
+    print_page(page, TASKS, as_json=as_json, empty="no tasks", more="aurea tasks list")
+
+
+@verbs.command()
+def show(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
+    """Show one task and its attempts."""
+    api = open_api()
+    task = api.get(at("tasks", task_id))
+    print_record(task, TASK, as_json=as_json)
+    if not as_json and answers().is_terminal and task["attempt"]:
+        answers().print()
+        print_table(api.get(at("tasks", task_id, "runs"))["items"], RUNS)
+
+
+@verbs.command()
+def cancel(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
+    """Cancel a task, also while it runs."""
+    _print_changed(open_api().post(at("tasks", task_id, "cancel"))[0], as_json)
+
+
+@verbs.command()
+def retry(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
+    """Run a task that has ended again, with a full budget of attempts."""
+    _print_changed(open_api().post(at("tasks", task_id, "retry"))[0], as_json)
+
+
+@verbs.command()
+def logs(
+    task_id: TaskIdArgument,
+    follow_it: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until it ends; exit 3 if it failed.")
+    ] = False,
+    after: Annotated[str, typer.Option(metavar="EVENT", help="Only events behind this id.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print what a task has told so far, or follow it live."""
+    api = open_api()
+    if follow_it:
+        raise typer.Exit(follow(api, task_id, narration(as_json=as_json), after))
+    told = list(_told(api, task_id, after))
+    if as_json:
+        print_json({"items": told, "next_cursor": None})
+        return
+    with narration(as_json=False) as telling:
+        for event in told:
+            telling.tell(TaskEvent(event["id"], event["event"], event["data"], event["at"]))
+    if not told:
+        note("it has told nothing yet")
+
+
+@verbs.command()
+def why(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
+    """Name the first cause why a task does not run."""
+    print_record(open_api().get(at("tasks", task_id, "why")), WHY, as_json=as_json)
+
+
+def _told(api: Api, task_id: str, after: str) -> Iterator[dict[str, Any]]:
+    while True:
+        page = api.get(at("tasks", task_id, "logs"), {"after": after or None, "limit": 200})
+        yield from page["items"]
+        if not page["next_cursor"]:
+            return
+        after = page["next_cursor"]
+
+
+def _print_changed(task: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(task)
+    else:
+        print_table([task], TASKS)

@@ -1,0 +1,86 @@
+"""The outermost layer of HTTP: every request passes it, whatever becomes of it.
+
+It gives the request its trace, the answer its standing headers, counts both, and turns what nobody foresaw into a
+500 that says nothing of the inside. Plain ASGI, because it is paid for by every request.
+"""
+
+import re
+
+import structlog
+from sse_starlette.sse import SendTimeoutError
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import problem_of
+from orchestrator.domain.errors import AureaError
+
+_log = structlog.get_logger("app.edge")
+
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
+_STANDING = [(b"x-content-type-options", b"nosniff")]
+_UNCACHED = [*_STANDING, (b"cache-control", b"no-store")]
+_GONE = 499
+"""Counted for a client that left before its answer began."""
+
+
+class Edge:
+    """Middleware; expects `app.state.runtime` to be there once the application has started."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        runtime = scope["app"].state.runtime
+        started = runtime.clock.monotonic()
+        headers = dict(scope["headers"])
+        given = headers.get(b"traceparent")
+        taken = given is not None and _TRACEPARENT.fullmatch(given)
+        scope.setdefault("state", {})["traceparent"] = given.decode() if taken else runtime.clock.traceparent()
+        answer = _Answer(send, headers.get(b"x-request-id"))
+        try:
+            await self._answered(scope, receive, answer)
+        finally:
+            route = scope.get("route")
+            template = getattr(route, "path", "unmatched")
+            seconds = runtime.clock.monotonic() - started
+            runtime.metrics.http(scope["method"], template, answer.status or _GONE, seconds)
+
+    async def _answered(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        try:
+            await self._app(scope, receive, answer)
+        except (ClientDisconnect, SendTimeoutError):
+            return  # nobody reads any more
+        except Exception:
+            trace_id = trace_id_of(scope)
+            _log.exception("request_failed", method=scope["method"], path=scope["path"], trace_id=trace_id)
+            if answer.status:
+                raise  # the answer had begun: the server has to cut the connection
+            await problem_of(AureaError()).response(trace_id)(scope, receive, answer)
+
+
+class _Answer:
+    """The way out: adds the standing headers and remembers the status."""
+
+    def __init__(self, send: Send, request_id: bytes | None) -> None:
+        self._send = send
+        self._request_id = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else None
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = message["headers"]
+            cached = any(name == b"cache-control" for name, _ in headers)
+            message["headers"] = [*headers, *(_STANDING if cached else _UNCACHED)]
+            if self._request_id is not None:
+                message["headers"].append((b"x-request-id", self._request_id))
+        await self._send(message)
+
+
+def trace_id_of(scope: Scope) -> str:
+    traceparent: str = scope["state"]["traceparent"]
+    return traceparent[3:35]

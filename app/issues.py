@@ -1,0 +1,100 @@
+"""Pydantic's findings as issues: where in the input, and what to do about it, in short sentences.
+
+A union reports each of its branches; they become one issue for the field. Values are never echoed: they may be
+secrets.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from app.strict_json import pointer_to
+from orchestrator.domain.errors import InvalidInput, Issue
+
+M = TypeVar("M", bound=BaseModel)
+
+_SENTENCES = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "int_type": "must be a whole number, not text and not true or false",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "list_type": "must be an array",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "string_pattern_mismatch": "must match {pattern}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "timezone_aware": "must name its offset from UTC, as in 2026-11-20T09:00:00Z",
+    "datetime_type": "must be a time in RFC 3339, as in 2026-11-20T09:00:00Z",
+    "datetime_parsing": "must be a time in RFC 3339, as in 2026-11-20T09:00:00Z",
+    "datetime_from_date_parsing": "must be a time in RFC 3339, as in 2026-11-20T09:00:00Z",
+}
+
+
+def validated(model: type[M], value: Any) -> M:
+    """Return the value as the model. Raises InvalidInput with an issue for each field that does not fit."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=True, include_input=False)
+        raise refusal(issues_of(found, value, tuple(model.model_fields))) from None
+
+
+def refusal(issues: Sequence[Issue]) -> InvalidInput:
+    """Return the error whose sentence names the first issue, so that `detail` alone says enough."""
+    first = issues[0]
+    more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
+    return InvalidInput(f"{first.pointer or 'the body'} {first.detail}{more}", issues)
+
+
+def issues_of(found: Iterable[Mapping[str, Any]], value: Any, known: Sequence[str] = ()) -> list[Issue]:
+    """Return one issue per place. `value` is what was validated, `known` the fields that its top level may have."""
+    sentences: dict[str, list[str]] = {}
+    for finding in found:
+        path = _path(finding["loc"], value, finding["type"] == "missing")
+        sentence = _sentence(finding, known if len(path) == 1 else ())
+        said = sentences.setdefault(pointer_to(*path), [])
+        if sentence not in said:
+            said.append(sentence)
+    return [Issue(pointer, ", or ".join(said)) for pointer, said in sentences.items()]
+
+
+def _path(location: Sequence[str | int], value: Any, missing: bool) -> list[str | int]:
+    """Return the steps of a location that exist in the input; the rest are the names of a union's branches."""
+    path: list[str | int] = []
+    for step in location:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            if missing and isinstance(value, dict):
+                path.append(step)
+            break
+        path.append(step)
+    return path
+
+
+def _sentence(finding: Mapping[str, Any], known: Sequence[str]) -> str:
+    kind = finding["type"]
+    if kind == "extra_forbidden":
+        return "is not a known field: remove it" + (f", or use one of {', '.join(known)}" if known else "")
+    pattern = _SENTENCES.get(kind)
+    if pattern is None:
+        message: str = finding["msg"]
+        return message.removeprefix("Value error, ")
+    return pattern.format(**finding.get("ctx", {}))

@@ -1,0 +1,112 @@
+"""The HTTP application: settings in, an ASGI application out.
+
+Routes, layers and refusals are put together here; the runtime is opened when the server starts and closed when it
+leaves, intake first, so that whatever was accepted is stored.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.api import batch, dead, handlers, health, history, metrics, queues, stream, tasks, webhooks, workers
+from app.deps import Desk
+from app.edge import Edge, trace_id_of
+from app.issues import issues_of, refusal
+from app.openapi import describe
+from app.problems import http_problem, problem_of
+from app.webhooks.source import find_sources
+from orchestrator.domain.errors import AureaError
+from orchestrator.operations.submit import Intake
+from orchestrator.settings import Settings
+from orchestrator.wiring import open_runtime
+
+# The hot routes stand first: routes are tried in order.
+_ROUTERS = (
+    tasks.creating,
+    batch.router,
+    webhooks.router,
+    tasks.router,
+    history.router,
+    stream.router,
+    dead.router,
+    dead.replaying,
+    queues.router,
+    workers.router,
+    handlers.router,
+    metrics.router,
+    health.router,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; it connects to nothing before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_runtime(settings, role="api") as runtime:
+            intake = Intake(runtime)
+            intake.start()
+            app.state.runtime = runtime
+            app.state.desk = _desk(settings, runtime, intake)
+            try:
+                yield
+            finally:
+                await intake.stop()
+
+    app = FastAPI(
+        title="AUREA Orchestrator",
+        summary="A priority queue of tasks that loses nothing and does nothing twice.",
+        version="0.1.0",
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.add_middleware(Edge)
+    for kind in (AureaError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _refuse)
+    for router in _ROUTERS:
+        app.router.routes.extend(router.routes)  # flat: an included router costs every request a second match
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    return app
+
+
+def _desk(settings: Settings, runtime: Any, intake: Intake) -> Desk:
+    sources = find_sources()
+    return Desk(
+        runtime=runtime,
+        intake=intake,
+        token=settings.aurea_api_token,
+        sources=sources,
+        secrets={source.variable: getattr(settings, source.variable.lower()) for source in sources.values()},
+        sse=settings.enable_sse,
+        metrics=settings.enable_metrics,
+    )
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    match error:
+        case AureaError():
+            problem = problem_of(error)
+        case RequestValidationError():
+            sent = {**request.query_params, **request.path_params}
+            found = [{**finding, "loc": finding["loc"][1:]} for finding in error.errors()]
+            problem = problem_of(refusal(issues_of(found, sent)))
+        case HTTPException():
+            problem = http_problem(error.status_code, _detail(request, error), error.headers)
+        case _:
+            raise error
+    return problem.response(trace_id_of(request.scope))
+
+
+def _detail(request: Request, error: HTTPException) -> str:
+    """Return what to do about a refusal of the framework's own; ours say it themselves."""
+    if error.status_code == 404:
+        return "there is nothing at this path: see /docs"
+    if error.status_code == 405:
+        return f"{request.method} is not done here: use {(error.headers or {}).get('Allow', 'another method')}"
+    return error.detail

@@ -1,0 +1,89 @@
+"""What leaves by HTTP: our values as the contract's JSON.
+
+Times are RFC 3339 in UTC with a `Z`. Values that are JSON text already are passed through, not parsed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from orchestrator.domain.events import Event
+from orchestrator.domain.task import Run, Task
+
+_OPTIONS = orjson.OPT_UTC_Z
+
+
+def dumps(value: Any) -> bytes:
+    return orjson.dumps(value, option=_OPTIONS)
+
+
+def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response with this JSON value as its body."""
+    return Response(orjson.dumps(value, option=_OPTIONS), status, headers, "application/json")
+
+
+def page(items: Sequence[Any], next_cursor: str | None = None) -> Response:
+    """Return the one shape of every list."""
+    return answer({"items": items, "next_cursor": next_cursor})
+
+
+def task_document(task: Task) -> dict[str, Any]:
+    """Return the contract's task, ready for `dumps`."""
+    return {
+        "id": task.id,
+        "type": task.type,
+        "status": task.status,
+        "queue": task.queue,
+        "priority": task.priority,
+        "payload": _json(task.payload),
+        "result": _json(task.result),
+        "error": task.error,
+        "progress": _json(task.progress),
+        "tags": task.tags,
+        "attempt": task.attempt,
+        "max_retries": task.max_retries,
+        "timeout_seconds": _number(task.timeout_seconds),
+        "idempotency_key": task.idempotency_key,
+        "parent_id": task.parent_id,
+        "run_at": task.run_at,
+        "expires_at": task.expires_at,
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "worker_id": task.worker_id,
+        "trace_id": task.trace_id,
+        "cost_usd": task.cost_usd,
+        "links": {"self": f"/tasks/{task.id}", "stream": f"/stream/{task.id}"},
+    }
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    return {
+        "attempt": run.attempt,
+        "status": run.status,
+        "worker_id": run.worker_id,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "error": run.error,
+        "fence": str(run.fence),
+    }
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """An id is text: it is larger than the whole numbers that JavaScript keeps exactly."""
+    return {"id": str(event.place), "event": event.kind, "at": event.at, "data": event.data}
+
+
+def event_frame(event: Event) -> bytes:
+    """Return one server-sent event. JSON text holds no line break, so nothing told can end the frame early."""
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.place, event.kind.encode(), dumps(event.data))
+
+
+def _json(value: Any) -> Any:
+    return orjson.Fragment(value) if type(value) is bytes else value
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value.is_integer() else value

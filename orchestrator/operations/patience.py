@@ -1,0 +1,36 @@
+"""Waiting for a store to come back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from orchestrator.clock import Clock
+from orchestrator.domain.errors import Unavailable
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("orchestrator.patience")
+
+_LONGEST_SECONDS = 1.0
+
+
+async def patiently(clock: Clock, act: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an idempotent act until its store answers; waits are jittered and at most a second.
+
+    Logs the first failure and the return, not the tries between.
+    """
+    failures = 0
+    while True:
+        try:
+            answer = await act()
+        except Unavailable as away:
+            failures += 1
+            if failures == 1:
+                _log.warning("store_away", reason=str(away))
+            await asyncio.sleep(clock.chance() * min(_LONGEST_SECONDS, 0.05 * 2.0 ** min(failures, 10)))
+        else:
+            if failures:
+                _log.info("store_back", failures=failures)
+            return answer

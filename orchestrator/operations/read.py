@@ -1,0 +1,139 @@
+"""Reading: the row, with the live state laid over it when that is newer.
+
+Every read names the tenant; what belongs to another answers as unknown.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import orjson
+
+from orchestrator.domain.errors import InvalidCursor, InvalidId, NotFound, Unavailable
+from orchestrator.domain.events import OPENING, Event, EventKind
+from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
+from orchestrator.domain.ids import TaskId, Tenant, parse_task_id
+from orchestrator.domain.states import FINAL, State
+from orchestrator.domain.task import Run, Task
+from orchestrator.queue.port import Live, QueueFigures
+from orchestrator.queue.presence import WorkerCard
+from orchestrator.runtime import Runtime
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+async def get(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
+    """Return one task as it stands. Raises NotFound."""
+    task = await runtime.ledger.read(tenant, task_id)
+    if task is None:
+        raise NotFound(f"no task {task_id}")
+    if task.status in FINAL:
+        return task
+    return _newest(task, await _live(runtime, task_id))
+
+
+async def page(runtime: Runtime, tenant: Tenant, wanted: TaskFilter, cursor: str | None, limit: int) -> Page[Task]:
+    """Return tasks, newest first. Raises InvalidCursor."""
+    tasks = await runtime.ledger.page(tenant, wanted, _open_cursor(cursor), limit + 1)
+    return _page(tasks, limit)
+
+
+async def dead(runtime: Runtime, tenant: Tenant, wanted: DeadFilter, cursor: str | None, limit: int) -> Page[Task]:
+    """Return dead letters, newest first. Raises InvalidCursor."""
+    tasks = await runtime.ledger.dead(tenant, wanted, _open_cursor(cursor), limit + 1)
+    return _page(tasks, limit)
+
+
+async def dead_groups(runtime: Runtime, tenant: Tenant) -> list[DeadGroup]:
+    """Return dead letters counted by error fingerprint, the largest group first."""
+    return await runtime.ledger.dead_groups(tenant)
+
+
+async def runs(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> list[Run]:
+    """Return a task's attempts, oldest first. Raises NotFound."""
+    await _known(runtime, tenant, task_id)
+    return await runtime.ledger.runs(tenant, task_id)
+
+
+async def events(
+    runtime: Runtime, tenant: Tenant, task_id: TaskId, after: int, limit: int, kinds: Sequence[EventKind] | None = None
+) -> list[Event]:
+    """Return the task's events behind a place, in order: told ones and statuses. Raises NotFound."""
+    await _known(runtime, tenant, task_id)
+    return await runtime.ledger.events(tenant, task_id, after, limit, kinds)
+
+
+async def opening(runtime: Runtime, task: Task) -> Event | None:
+    """Return the `running` event of an attempt that Postgres has not heard of yet, if there is one."""
+    live = await _live(runtime, task.id)
+    if live is None or live.status is not State.RUNNING or live.started_at_us is None:
+        return None
+    at = datetime.fromtimestamp(live.started_at_us / 1e6, UTC)
+    body = {"status": State.RUNNING.value, "attempt": live.attempt}
+    return Event(task.id, live.fence, OPENING, EventKind.STATUS, body, at)
+
+
+async def queues(runtime: Runtime) -> list[QueueFigures]:
+    return await runtime.queue.queues()
+
+
+async def workers(runtime: Runtime) -> list[WorkerCard]:
+    return await runtime.presence.workers()
+
+
+async def _known(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:
+    if await runtime.ledger.read(tenant, task_id) is None:
+        raise NotFound(f"no task {task_id}")
+
+
+async def _live(runtime: Runtime, task_id: TaskId) -> Live | None:
+    try:
+        return (await runtime.queue.live([task_id])).get(task_id)
+    except Unavailable:
+        return None  # the row alone answers while Redis is away
+
+
+def _newest(task: Task, live: Live | None) -> Task:
+    if live is None or (live.fence and live.fence < task.fence):
+        return task
+    if live.status is not State.RUNNING:
+        return replace(task, status=live.status, attempt=max(task.attempt, live.attempt))
+    started = task.started_at
+    if live.started_at_us is not None and (started is None or live.attempt > task.attempt):
+        started = datetime.fromtimestamp(live.started_at_us / 1e6, UTC)
+    return replace(
+        task,
+        status=live.status,
+        attempt=live.attempt,
+        worker_id=live.worker,
+        started_at=started,
+        progress=task.progress if live.progress is None else orjson.loads(live.progress),
+    )
+
+
+def _page(tasks: Sequence[Task], limit: int) -> Page[Task]:
+    more = len(tasks) > limit
+    return Page(tasks[:limit], _close_cursor(tasks[limit - 1].id) if more else None)
+
+
+def _close_cursor(task_id: TaskId) -> str:
+    return base64.urlsafe_b64encode(task_id.encode()).decode().rstrip("=")
+
+
+def _open_cursor(cursor: str | None) -> TaskId | None:
+    if cursor is None:
+        return None
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        return parse_task_id(text)
+    except (binascii.Error, UnicodeError, InvalidId) as error:
+        raise InvalidCursor from error

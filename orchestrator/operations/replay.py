@@ -1,0 +1,71 @@
+"""Replaying: the only way out of a final state.
+
+The task keeps its id and its history and starts over with a full budget of attempts.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from orchestrator.domain.errors import Conflict, NotFound, Unavailable
+from orchestrator.domain.events import OPENING
+from orchestrator.domain.filters import DeadFilter
+from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.task import Task
+from orchestrator.operations.fences import fresh_fence
+from orchestrator.runtime import Runtime
+
+_log = structlog.get_logger("orchestrator.replay")
+
+MOST_AT_ONCE = 10_000
+
+
+async def retry(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
+    """Run a final task again. Raises NotFound, or Conflict when it has not ended."""
+    reopened = await _reopen(runtime, tenant, [task_id], rate_per_second=None)
+    if reopened:
+        return reopened[0]
+    task = await runtime.ledger.read(tenant, task_id)
+    if task is None:
+        raise NotFound(f"no task {task_id}")
+    raise Conflict(f"the task is {task.status.value}; only a task that has ended can be run again")
+
+
+async def replay_dead(
+    runtime: Runtime, tenant: Tenant, wanted: DeadFilter | Sequence[TaskId], rate_per_second: float | None
+) -> int:
+    """Run dead letters again, spread out at a rate, and return how many; at most MOST_AT_ONCE of a filter.
+
+    Ids that are no dead letters of this tenant are left alone.
+    """
+    filtered = isinstance(wanted, DeadFilter)
+    ids = await runtime.ledger.dead_ids(tenant, wanted, MOST_AT_ONCE) if filtered else list(wanted)
+    return len(await _reopen(runtime, tenant, ids, rate_per_second, only_dead=True))
+
+
+async def _reopen(
+    runtime: Runtime,
+    tenant: Tenant,
+    ids: Sequence[TaskId],
+    rate_per_second: float | None,
+    *,
+    only_dead: bool = False,
+) -> list[Task]:
+    if not ids:
+        return []
+    now = runtime.clock.now()
+    due = [
+        None if not rate_per_second or place < rate_per_second else now + timedelta(seconds=place / rate_per_second)
+        for place in range(len(ids))
+    ]
+    fence = await fresh_fence(runtime)
+    tasks = await runtime.ledger.reopen(tenant, ids, fence, due, only_dead=only_dead)
+    try:
+        await runtime.queue.enqueue(await runtime.ledger.entries_of([task.id for task in tasks]))
+        for task in tasks:
+            body = {"status": task.status.value, "attempt": 0}
+            await runtime.feed.publish_status(task.id, fence, OPENING, body, now)
+    except Unavailable as away:
+        _log.warning("enqueue_deferred", tasks=len(tasks), reason=str(away))
+    return tasks

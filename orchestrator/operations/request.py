@@ -1,0 +1,123 @@
+"""What a caller may ask for: one task, as every door (HTTP, webhooks, handlers) hands it in.
+
+The model checks shapes and ranges; `accept` checks what needs the handlers and the time of day, and fills in
+the defaults: the request's own value, else the handler's, else the system's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from orchestrator.domain.errors import InvalidInput, Issue, TooLarge, UnknownType
+from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.priority import DEFAULT, LOWEST, MOST_URGENT
+from orchestrator.domain.task import DEFAULT_QUEUE, NewTask
+from orchestrator.runtime import Runtime
+
+_FARTHEST = timedelta(days=3650)
+_FARTHEST_SECONDS = _FARTHEST.total_seconds()
+
+QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+TagKey = Annotated[str, Field(min_length=1, max_length=64)]
+TagValue = Annotated[str, Field(max_length=256)]
+Moment = Annotated[AwareDatetime, Field(strict=False)]
+
+
+class TaskRequest(BaseModel):
+    """A task to create. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    type: Annotated[str, Field(min_length=1, max_length=100)]
+    payload: Any = Field(default_factory=dict)
+    priority: Annotated[int, Field(ge=MOST_URGENT, le=LOWEST)] | None = None
+    queue: QueueName | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    key_lifetime: Literal["forever", "until_final"] | Annotated[int, Field(ge=1, le=_FARTHEST_SECONDS)] = "forever"
+    run_at: Moment | None = None
+    delay_seconds: Annotated[float, Field(ge=0, le=_FARTHEST_SECONDS, allow_inf_nan=False)] | None = None
+    expires_at: Moment | None = None
+    max_retries: Annotated[int, Field(ge=0, le=1000)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=_FARTHEST_SECONDS, allow_inf_nan=False)] | None = None
+    tags: Annotated[dict[TagKey, TagValue], Field(max_length=32)] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """On whose behalf a task is created, and under which trace."""
+
+    tenant: Tenant
+    traceparent: str | None = None
+    parent_id: TaskId | None = None
+
+
+def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
+    """Turn a request into a task that can be stored.
+
+    Raises UnknownType, InvalidInput (each issue with its pointer) or TooLarge; nothing was stored then.
+    """
+    handler = runtime.handlers.get(request.type)
+    if handler is None:
+        raise UnknownType(request.type, runtime.handlers.known())
+    handler.validate(request.payload)
+    created_at = runtime.clock.stamp()
+    run_at, issues = _moments(request, created_at)
+    if issues:
+        raise InvalidInput("the request cannot be accepted", issues)
+    payload = orjson.dumps(request.payload)
+    if len(payload) > runtime.limits.max_body_bytes:
+        raise TooLarge("the payload", runtime.limits.max_body_bytes)
+    lifetime = request.key_lifetime
+    first = _first_set
+    return NewTask(
+        id=runtime.clock.task_id(),
+        tenant=origin.tenant,
+        type=request.type,
+        payload=payload,
+        fingerprint=_fingerprint(request) if request.idempotency_key is not None else b"",
+        created_at=created_at,
+        traceparent=origin.traceparent or runtime.clock.traceparent(),
+        queue=first(request.queue, handler.queue, DEFAULT_QUEUE),
+        priority=first(request.priority, handler.priority, DEFAULT),
+        max_retries=first(request.max_retries, handler.max_retries, runtime.limits.max_retries),
+        timeout_seconds=first(request.timeout_seconds, handler.timeout_seconds, runtime.limits.timeout_seconds),
+        idempotency_key=request.idempotency_key,
+        key_until_final=lifetime == "until_final",
+        key_expires_at=created_at + timedelta(seconds=lifetime) if isinstance(lifetime, int) else None,
+        run_at=run_at,
+        expires_at=request.expires_at,
+        tags=request.tags,
+        parent_id=origin.parent_id,
+    )
+
+
+def _moments(request: TaskRequest, now: datetime) -> tuple[datetime | None, Sequence[Issue]]:
+    """Return when the task is due (None: now), and what is wrong with its times."""
+    issues: list[Issue] = []
+    run_at = request.run_at
+    if run_at is not None and request.delay_seconds is not None:
+        issues.append(Issue("/delay_seconds", "send run_at or delay_seconds, not both"))
+    if request.delay_seconds is not None:
+        run_at = now + timedelta(seconds=request.delay_seconds)
+    if run_at is not None and run_at > now + _FARTHEST:
+        issues.append(Issue("/run_at", "choose a moment within the next ten years"))
+    if run_at is not None and run_at <= now:
+        run_at = None
+    if request.expires_at is not None and request.expires_at <= (run_at or now):
+        issues.append(Issue("/expires_at", "choose a moment that lies in the future and after run_at"))
+    return run_at, issues
+
+
+def _first_set(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _fingerprint(request: TaskRequest) -> bytes:
+    """Hash everything the caller asked for but the key itself; the order of object keys does not count."""
+    asked = request.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
+    return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).digest()

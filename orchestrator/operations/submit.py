@@ -1,0 +1,170 @@
+"""Submitting: how a request becomes a task that is kept.
+
+Postgres first, Redis after the commit. A process that dies in between leaves a row that the reconciler puts in
+the queue. Requests made at about the same time share one statement and one script call.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+import structlog
+
+from orchestrator.batching import Batcher
+from orchestrator.domain.errors import AureaError, InvalidInput, KeyConflict, QueueFull, Unavailable
+from orchestrator.domain.ids import Fence
+from orchestrator.domain.task import Entry, NewTask, Task
+from orchestrator.ledger.postgres import Existing
+from orchestrator.operations.request import Origin, TaskRequest, accept
+from orchestrator.runtime import Runtime
+
+_log = structlog.get_logger("orchestrator.submit")
+
+_STATEMENT_ROWS = 500
+_LANES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to a request that was kept."""
+
+    task: Task
+    replayed: bool
+    """True when the same key with the same body was seen before: `task` is the one from then."""
+
+
+class Intake:
+    """The one way in. Start it inside the loop that uses it; `stop` drains it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._batcher: Batcher[NewTask, Receipt] = Batcher(self._store, size=_STATEMENT_ROWS, lanes=_LANES)
+
+    def start(self) -> None:
+        self._batcher.start()
+
+    async def stop(self) -> None:
+        await self._batcher.stop()
+
+    async def submit(self, request: TaskRequest, origin: Origin) -> Receipt:
+        """Return once the task is committed. Raises InvalidInput and its kinds, QueueFull, TooLarge or Unavailable."""
+        return await self._batcher.submit(accept(self._runtime, request, origin))
+
+    async def submit_many(
+        self, requests: Sequence[TaskRequest | InvalidInput], origin: Origin
+    ) -> list[Receipt | AureaError]:
+        """Answer each request in its place; one that was refused keeps none of the others out."""
+        answers: list[Receipt | AureaError | None] = [None] * len(requests)
+        waiting = []
+        for place, request in enumerate(requests):
+            try:
+                if isinstance(request, InvalidInput):
+                    raise request
+                waiting.append((place, self._batcher.submit(accept(self._runtime, request, origin))))
+            except AureaError as error:
+                answers[place] = error
+        for place, receipt in waiting:
+            try:
+                answers[place] = await receipt
+            except AureaError as error:
+                answers[place] = error
+        return [answer for answer in answers if answer is not None]
+
+    async def _store(self, tasks: Sequence[NewTask]) -> list[Receipt | Exception]:
+        full = await self._refused_for_depth(tasks)
+        kept = [task for task in tasks if task.id not in full]
+        stored = dict(zip((task.id for task in kept), await self._runtime.ledger.insert(kept), strict=True))
+        await self._enqueue([task for task in kept if not isinstance(stored[task.id], Existing)])
+        answers: list[Receipt | Exception] = []
+        for task in tasks:
+            if task.id in full:
+                answers.append(full[task.id])
+                continue
+            answer = stored[task.id]
+            answers.append(
+                await self._repeat(task, answer) if isinstance(answer, Existing) else Receipt(_as_read(task), False)
+            )
+        return answers
+
+    async def _enqueue(self, tasks: Sequence[NewTask]) -> None:
+        if not tasks:
+            return
+        try:
+            await self._runtime.queue.enqueue([_entry(task) for task in tasks])
+        except Unavailable as away:
+            # They are kept: the reconciler puts them in the queue when Redis is back.
+            _log.warning("enqueue_deferred", tasks=len(tasks), reason=str(away))
+
+    async def _repeat(self, task: NewTask, existing: Existing) -> Receipt | Exception:
+        if existing.fingerprint != task.fingerprint:
+            return KeyConflict(task.idempotency_key or "", existing.task_id)
+        before = await self._runtime.ledger.read(task.tenant, existing.task_id)
+        if before is None:
+            return Unavailable("postgres")  # pruned between two statements: the next try inserts it anew
+        return Receipt(before, replayed=True)
+
+    async def _refused_for_depth(self, tasks: Sequence[NewTask]) -> dict[str, QueueFull]:
+        """Refuse the last of this batch that would pass MAX_QUEUE_DEPTH; two processes may pass it by one batch."""
+        limit = self._runtime.limits.max_queue_depth
+        if limit is None:
+            return {}
+        by_queue: dict[str, list[NewTask]] = defaultdict(list)
+        for task in tasks:
+            by_queue[task.queue].append(task)
+        refused: dict[str, QueueFull] = {}
+        for queue, asked in by_queue.items():
+            try:
+                room = limit - await self._runtime.queue.depth(queue)
+            except Unavailable:
+                continue  # accepted work must not depend on Redis
+            refused.update({task.id: QueueFull(queue, limit) for task in asked[max(0, room) :]})
+        return refused
+
+
+def _entry(task: NewTask) -> Entry:
+    return Entry(
+        id=task.id,
+        tenant=task.tenant,
+        type=task.type,
+        queue=task.queue,
+        priority=task.priority,
+        payload=task.payload,
+        max_retries=task.max_retries,
+        timeout_seconds=task.timeout_seconds,
+        traceparent=task.traceparent,
+        ready_at_us=None if task.run_at is None else int(task.run_at.timestamp() * 1e6),
+        expires_at_us=None if task.expires_at is None else int(task.expires_at.timestamp() * 1e6),
+    )
+
+
+def _as_read(task: NewTask) -> Task:
+    """What a read of the fresh row would give, without the read."""
+    return Task(
+        id=task.id,
+        tenant=task.tenant,
+        type=task.type,
+        status=task.state,
+        queue=task.queue,
+        priority=task.priority,
+        payload=orjson.Fragment(task.payload),
+        result=None,
+        error=None,
+        progress=None,
+        tags=task.tags,
+        attempt=0,
+        crashes=0,
+        max_retries=task.max_retries,
+        timeout_seconds=task.timeout_seconds,
+        idempotency_key=task.idempotency_key,
+        parent_id=task.parent_id,
+        run_at=task.run_at,
+        expires_at=task.expires_at,
+        created_at=task.created_at,
+        started_at=None,
+        finished_at=None,
+        worker_id=None,
+        traceparent=task.traceparent,
+        cost_usd=0.0,
+        fence=Fence(0),
+    )

@@ -1,0 +1,57 @@
+"""Why a task does not run: the first cause, in the order in which causes must be removed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.states import FINAL, State
+from orchestrator.domain.task import Task
+from orchestrator.operations.read import get, workers
+from orchestrator.queue.port import Standing
+from orchestrator.queue.presence import WorkerCard
+from orchestrator.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """`cause` is a stable word for programs, `detail` a sentence for people."""
+
+    status: State
+    cause: str
+    detail: str
+    rank: int | None = None
+    busy_workers: int | None = None
+    due_at: datetime | None = None
+
+
+async def why(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Why:
+    """Name the first cause. Raises NotFound."""
+    task = await get(runtime, tenant, task_id)
+    if task.status in FINAL:
+        return Why(task.status, "final", f"it has ended: {task.status.value}")
+    if task.status is State.RUNNING:
+        return Why(task.status, "running", f"it runs on {task.worker_id}, attempt {task.attempt}")
+    try:
+        standing = await runtime.queue.standing(task_id)
+        serving = [card for card in await workers(runtime) if not card.queues or task.queue in card.queues]
+    except Unavailable:
+        return Why(task.status, "redis_away", "Redis cannot be reached; tasks start again when it is back")
+    return _cause(task, standing, serving, runtime.clock.now())
+
+
+def _cause(task: Task, standing: Standing, serving: list[WorkerCard], now: datetime) -> Why:
+    if standing.due_in_us is not None and standing.due_in_us > 0:
+        due_at = task.run_at or datetime.fromtimestamp(now.timestamp() + standing.due_in_us / 1e6, UTC)
+        waits = "its next attempt" if task.status is State.RETRYING else "its start"
+        return Why(task.status, "not_due", f"{waits} is due at {due_at.isoformat()}", due_at=due_at)
+    if standing.paused:
+        return Why(task.status, "paused", f"the queue {task.queue!r} is paused: resume it to go on")
+    if not serving:
+        return Why(task.status, "no_worker", f"no live worker serves the queue {task.queue!r}: start one")
+    if standing.rank is None:
+        return Why(task.status, "not_in_queue", "it is on its way into the queue; the sweep puts it there in seconds")
+    busy = sum(len(card.running) >= card.concurrency for card in serving)
+    ahead = "it is next" if standing.rank == 0 else f"{standing.rank} tasks are before it"
+    detail = f"{ahead} in the queue {task.queue!r}; {busy} of {len(serving)} workers are busy"
+    return Why(task.status, "waiting_its_turn", detail, rank=standing.rank, busy_workers=busy)

@@ -1,0 +1,50 @@
+"""What operations work with: the stores, the clock, the handlers and the limits, opened once per process.
+
+`orchestrator.wiring` builds it from the settings; operations receive it and keep no state of their own.
+"""
+
+from dataclasses import dataclass
+
+import httpx2
+
+from orchestrator.clock import Clock
+from orchestrator.discovery import Handlers
+from orchestrator.ledger.postgres import PostgresLedger
+from orchestrator.queue.counters import Counters
+from orchestrator.queue.feed import Feed, Subscriptions
+from orchestrator.queue.port import Queue
+from orchestrator.queue.presence import Presence
+from orchestrator.sdk import Config
+from orchestrator.telemetry.counts import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers that bound a system; sizes in bytes."""
+
+    max_retries: int
+    timeout_seconds: float
+    lease_ms: int
+    max_queue_depth: int | None
+    max_body_bytes: int
+    max_batch_bytes: int
+    max_result_bytes: int
+    retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One process' open connections and fixed facts."""
+
+    ledger: PostgresLedger
+    queue: Queue
+    feed: Feed
+    subscriptions: Subscriptions
+    presence: Presence
+    counters: Counters
+    metrics: Counts
+    clock: Clock
+    handlers: Handlers
+    http: httpx2.AsyncClient
+    config: Config
+    limits: Limits

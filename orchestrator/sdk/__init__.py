@@ -1,0 +1,25 @@
+"""All a handler author imports: `task` makes a function a handler, a context is what it works with.
+
+```python
+from pydantic import BaseModel
+from orchestrator.sdk import Context, task
+
+class Resize(BaseModel):
+    url: str
+    width: int = 640
+
+@task("resize", max_retries=3, timeout_seconds=60)
+async def resize(payload: Resize, ctx: Context) -> dict:
+    \"\"\"One line that the handler list shows.\"\"\"
+    image = await ctx.step("fetch", fetch, payload.url)  # a retry does not fetch again
+    return {"size": len(image)}                          # any JSON value: the result
+```
+
+Raise `Terminal` to fail for good and `Retry` to say when; anything else is retried with backoff.
+"""
+
+from orchestrator.sdk.context import Config, Context, SyncContext, SyncHttp
+from orchestrator.sdk.endings import Retry, Terminal
+from orchestrator.sdk.handler import Handler, task
+
+__all__ = ["Config", "Context", "Handler", "Retry", "SyncContext", "SyncHttp", "Terminal", "task"]

@@ -1,0 +1,153 @@
+"""What a handler holds while it runs: the face of one attempt.
+
+`Context` is for `async def` handlers, `SyncContext` for plain `def` ones; they promise the same. Used after its
+attempt ended (by a thread that a timeout left behind), a context raises AttemptEnded and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.sdk.endings import Terminal
+
+if TYPE_CHECKING:  # the child process of a handler that makes no calls does not pay for the import
+    import httpx2
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings a handler may read: environment variables of the worker, by name. An empty one is not set."""
+
+    values: Mapping[str, str] = field(repr=False)
+
+    def get(self, name: str) -> str | None:
+        return self.values.get(name) or None
+
+    def require(self, name: str) -> str:
+        """Raises Terminal naming the variable when it is not set."""
+        value = self.get(name)
+        if value is None:
+            raise Terminal(f"set {name} in the environment of the worker: this task needs it")
+        return value
+
+
+class _Attempt(Protocol):
+    """What both contexts know of their attempt."""
+
+    @property
+    def task_id(self) -> str: ...
+
+    @property
+    def attempt(self) -> int:
+        """The first is 1."""
+
+    @property
+    def fence(self) -> int:
+        """Grows with every attempt: an outside store can refuse a write that carries an older one."""
+
+    @property
+    def cancelled(self) -> bool:
+        """The attempt is over (cancelled, timed out, or its lease was lost): stop, nothing counts any more."""
+
+    @property
+    def deadline(self) -> datetime:
+        """When the timeout ends the attempt."""
+
+    @property
+    def config(self) -> Config: ...
+
+    def effect_key(self, name: str) -> str:
+        """Return a key for one outside effect, 38 characters, the same in every attempt and replay of this task.
+
+        Send it as the idempotency key of the call, so that the other side does it once.
+        """
+        return "aurea-" + sha256(f"{self.task_id}\n{name}".encode()).hexdigest()[:32]
+
+
+class Context(_Attempt, Protocol):
+    """One attempt, for an `async def` handler."""
+
+    @property
+    def http(self) -> httpx2.AsyncClient:
+        """A client that refuses private addresses, unless the system allows them, and is part of the trace."""
+
+    async def log(self, text: str, /, **fields: Any) -> None:
+        """Tell the live stream and the history. Waits only when they cannot keep up."""
+
+    async def progress(self, fraction: float, text: str = "") -> None:
+        """Tell how far it is, from 0 to 1."""
+
+    async def token(self, text: str) -> None:
+        """Tell a piece of growing text; pieces that follow within 25 ms travel together."""
+
+    async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Do this once for the task: its JSON result is kept, and a retry, crash or replay answers from it.
+
+        `fn` is async, or plain and run in a thread. The answer is the value as JSON gives it back, the first time
+        too (a tuple becomes a list, a model a dict). The name is the identity: a finished name is never run again,
+        not even with other arguments; one that is still running raises RuntimeError. What `fn` raises is not kept.
+        A crash after `fn` and before its result is kept runs `fn` again: give its outside effect an `effect_key`.
+        """
+
+    async def submit(
+        self,
+        type: str,
+        payload: Any,
+        *,
+        key: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        delay_seconds: float | None = None,
+    ) -> str:
+        """Hand in another task and return its id once it is kept.
+
+        Without `key` one is derived from this task, the type and the payload, so that a retry which comes by
+        here again gets the same task; the same submission twice in one attempt makes two.
+        """
+
+
+class SyncHttp(Protocol):
+    """The context's HTTP client with blocking calls; arguments and responses are httpx2's."""
+
+    def request(self, method: str, url: str, **options: Any) -> httpx2.Response: ...
+
+    def get(self, url: str, **options: Any) -> httpx2.Response: ...
+
+    def post(self, url: str, **options: Any) -> httpx2.Response: ...
+
+    def put(self, url: str, **options: Any) -> httpx2.Response: ...
+
+    def patch(self, url: str, **options: Any) -> httpx2.Response: ...
+
+    def delete(self, url: str, **options: Any) -> httpx2.Response: ...
+
+
+class SyncContext(_Attempt, Protocol):
+    """One attempt, for a plain `def` handler; `Context` says what each call promises."""
+
+    @property
+    def http(self) -> SyncHttp: ...
+
+    def log(self, text: str, /, **fields: Any) -> None: ...
+
+    def progress(self, fraction: float, text: str = "") -> None: ...
+
+    def token(self, text: str) -> None: ...
+
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """`fn` is plain and runs right here."""
+
+    def submit(
+        self,
+        type: str,
+        payload: Any,
+        *,
+        key: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        delay_seconds: float | None = None,
+    ) -> str: ...

@@ -1,0 +1,133 @@
+"""What a handler is: a function, the shape of its payload, and its limits. Making one registers nothing.
+
+Wrong use raises TypeError or ValueError with a sentence while the module is imported, so it stops a worker at start
+and never a task.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.domain.errors import InvalidInput, Issue
+from orchestrator.domain.retry import RetryPolicy
+from orchestrator.sdk.options import Options, check_options
+from orchestrator.sdk.signature import inspect_function
+
+Kind = Literal["async", "thread", "process"]
+
+_MOST_ISSUES = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Handler:
+    """One kind of task. Call it as the function it wraps."""
+
+    name: str
+    function: Callable[..., Any]
+    payload_model: Any
+    """The annotation of the function's first parameter."""
+    takes_context: bool
+    description: str
+    """The first line of the function's docstring."""
+    kind: Kind
+    policy: RetryPolicy
+    max_retries: int | None
+    """None, here and below: the system's default."""
+    timeout_seconds: float | None
+    memory_mb: int | None
+    queue: str | None
+    priority: int | None
+    _adapter: TypeAdapter[Any] = field(repr=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def validate(self, payload: Any) -> Any:
+        """Return the payload as the function takes it. Raises InvalidInput with an issue for each bad field."""
+        try:
+            text = orjson.dumps(payload)
+        except TypeError as error:
+            raise InvalidInput(f"a payload has to be JSON: {error}", [Issue("/payload", str(error))]) from None
+        return self.decode(text)
+
+    def decode(self, payload: bytes) -> Any:
+        """Like `validate`, for a payload that is JSON text still."""
+        try:
+            return self._adapter.validate_json(payload)
+        except ValidationError as error:
+            raise _refusal(self.name, error) from None
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the payload."""
+        return self._adapter.json_schema()
+
+
+def task(
+    name: str,
+    *,
+    max_retries: int | None = None,
+    timeout_seconds: float | None = None,
+    retry_base_seconds: float = 2.0,
+    retry_cap_seconds: float = 3600.0,
+    isolation: Literal["process"] | None = None,
+    memory_mb: int | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+) -> Callable[[Callable[..., Any]], Handler]:
+    """Make the function below it the handler of the task type `name`.
+
+    Its first parameter's annotation is the payload: a pydantic model, or any type that pydantic can check. A second
+    parameter, if there is one, receives the context. `async def` runs on the worker's loop, `def` in a thread;
+    `isolation="process"` gives either a process of its own, which a timeout or a cancellation really ends, and on
+    Linux `memory_mb` more memory than it holds when the handler starts.
+    """
+    options = check_options(
+        name=name,
+        max_retries=max_retries,
+        timeout_seconds=timeout_seconds,
+        retry_base_seconds=retry_base_seconds,
+        retry_cap_seconds=retry_cap_seconds,
+        isolation=isolation,
+        memory_mb=memory_mb,
+        queue=queue,
+        priority=priority,
+    )
+    return lambda function: _handler(function, options)
+
+
+def _handler(function: Callable[..., Any], options: Options) -> Handler:
+    signature = inspect_function(function, options.name)
+    policy = RetryPolicy(base_seconds=options.retry_base_seconds, cap_seconds=options.retry_cap_seconds)
+    if options.max_retries is not None:
+        policy = replace(policy, max_retries=options.max_retries)
+    return Handler(
+        name=options.name,
+        function=function,
+        payload_model=signature.payload,
+        takes_context=signature.takes_context,
+        description=(inspect.getdoc(function) or "").partition("\n")[0],
+        kind=options.isolation or ("async" if signature.is_async else "thread"),
+        policy=policy,
+        max_retries=options.max_retries,
+        timeout_seconds=options.timeout_seconds,
+        memory_mb=options.memory_mb,
+        queue=options.queue,
+        priority=options.priority,
+        _adapter=signature.adapter,
+    )
+
+
+def _refusal(name: str, error: ValidationError) -> InvalidInput:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    issues = [Issue(_pointer(each["loc"]), each["msg"]) for each in found[:_MOST_ISSUES]]
+    listed = "; ".join(f"{issue.pointer}: {issue.detail}" for issue in issues)
+    return InvalidInput(f"the payload does not fit {name!r}: {listed}", issues)
+
+
+def _pointer(path: tuple[int | str, ...]) -> str:
+    """Return the JSON pointer (RFC 6901) of a field of the payload."""
+    return "/payload" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

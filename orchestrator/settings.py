@@ -1,0 +1,167 @@
+"""The only reader of the environment: every variable, its default and its bounds.
+
+A field is the variable's name in lower case. An empty variable counts as not set; the file `.env` in the working
+directory is read too, and the real environment wins over it. An entry point calls `read_settings` once and hands the
+result on.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from orchestrator.domain.errors import InvalidInput, Issue
+
+DOTENV = ".env"
+DEFAULT_RULES = Path("webhooks.toml")
+MIB = 1024 * 1024
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _with_scheme(*schemes: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+HttpUrl = Annotated[str, _with_scheme("https", "http")]
+
+
+class Settings(BaseSettings):
+    """What one process of the system is told; frozen."""
+
+    model_config = SettingsConfigDict(env_file=DOTENV, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    # Where it runs and what it stores in. Without a URL: the embedded server under AUREA_HOME.
+    env: Literal["development", "test", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    aurea_home: Path = Path(".aurea")
+    database_url: Annotated[SecretStr, _with_scheme("postgresql", "postgres")] | None = None
+    redis_url: Annotated[SecretStr, _with_scheme("rediss", "redis")] | None = None
+    aurea_namespace: str = Field("aurea", pattern=r"^[A-Za-z0-9_.-]{1,40}$")
+    aurea_db_pooler: Literal["transaction", "session"] | None = None
+    aurea_db_pool_size: int = Field(10, ge=2, le=500)
+
+    # Who may call.
+    aurea_api_token: SecretStr | None = None
+    supabase_url: HttpUrl | None = None
+    supabase_service_role_key: SecretStr | None = None
+    supabase_jwt_secret: SecretStr | None = None
+
+    # How tasks run.
+    max_concurrency: int = Field(8, ge=1, le=10_000)
+    task_lease_seconds: float = Field(60, ge=1, le=3600)
+    task_max_retries: int = Field(6, ge=0, le=100)
+    task_timeout_seconds: float = Field(900, gt=0, le=7 * 86400)
+    priority_step_seconds: float = Field(3600, ge=0.001, le=30 * 86400)
+    max_queue_depth: int | None = Field(None, ge=1)
+    shutdown_grace_seconds: float = Field(30, ge=0, le=3600)
+    model_daily_budget_usd: float = Field(25, ge=0)
+    aurea_handlers: Names = ()
+    aurea_allow_private_hosts: Names = ()
+    aurea_webhook_rules: Path | None = None
+    aurea_max_body_bytes: int = Field(MIB, ge=1024, le=1024 * MIB)
+    aurea_max_batch_bytes: int = Field(16 * MIB, ge=1024, le=1024 * MIB)
+    aurea_max_result_bytes: int = Field(MIB, ge=1024, le=128 * MIB)
+    aurea_retention_days: int = Field(30, ge=1, le=36_500)
+
+    # What can be seen.
+    enable_sse: bool = True
+    enable_metrics: bool = True
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    log_format: Literal["json", "pretty"] | None = None
+    sentry_dsn: SecretStr | None = None
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    aurea_trace_sample: float = Field(0.01, ge=0, le=1)
+
+    # Outside services. Absent ones are refused where they are needed, by name.
+    github_token: SecretStr | None = None
+    github_app_id: str | None = None
+    github_app_private_key: SecretStr | None = None
+    github_app_installation_id: str | None = None
+    github_api_url: HttpUrl = "https://api.github.com"
+    github_webhook_secret: SecretStr | None = None
+    clickup_webhook_secret: SecretStr | None = None
+    make_webhook_secret: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: HttpUrl | None = None
+    openai_api_key: SecretStr | None = None
+    openai_base_url: HttpUrl | None = None
+    gemini_api_key: SecretStr | None = None
+    gemini_base_url: HttpUrl | None = None
+
+    @property
+    def webhook_rules(self) -> Path | None:
+        """The file of routing rules: the one that is named, else `webhooks.toml` where there is one."""
+        return self.aurea_webhook_rules or (DEFAULT_RULES if DEFAULT_RULES.exists() else None)
+
+
+class ClientSettings(BaseSettings):
+    """What the command line needs to reach a running system."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AUREA_", env_file=DOTENV, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    url: str = "http://127.0.0.1:8000"
+    token: SecretStr | None = None
+    home: Path = Path(".aurea")
+
+    @property
+    def token_file(self) -> Path:
+        """Where `aurea up` leaves its token."""
+        return self.home / "token"
+
+    def read_token(self) -> str | None:
+        """Return AUREA_TOKEN, else what is in the token file, else None."""
+        if self.token is not None:
+            return self.token.get_secret_value().strip() or None
+        try:
+            return self.token_file.read_text().strip() or None
+        except OSError:
+            return None
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings of this process; `given` (from command line options) win over the environment.
+
+    Raises InvalidInput with one issue per variable, its pointer the variable's name; secrets are not repeated in it.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        issues = [Issue(str(part["loc"][0]).upper(), _said(part)) for part in error.errors()]
+        raise InvalidInput("the configuration cannot be used", issues) from None
+
+
+def environment() -> dict[str, str]:
+    """Every variable that is set for this process, those of `.env` included: what handlers may ask for by name."""
+    return {name: value for name, value in {**dotenv_values(DOTENV), **os.environ}.items() if value}
+
+
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that this one starts."""
+    return {**os.environ, **changes}
+
+
+def _said(part: Any) -> str:
+    secret = any(word in str(part["loc"][0]) for word in ("secret", "key", "token", "dsn", "database_url", "redis_url"))
+    sent = "" if secret else f"; it is {part['input']!r}"
+    return f"{part['msg'].removeprefix('Value error, ')}{sent}"

@@ -1,0 +1,131 @@
+"""The spans of this system, made with OpenTelemetry; imported only when tracing is on.
+
+Outgoing requests get their CLIENT spans from OpenTelemetry's httpx2 instrumentation, the API its SERVER spans from
+FastAPI itself: both use the provider that `export_to` makes the process' own.
+"""
+
+from contextvars import Token
+from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.context.context import Context
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.task import Claim
+
+
+def export_to(endpoint: str, sample: float, service: str) -> TracerProvider:
+    """Return the provider that sends to this collector, and make it the one every library finds."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(sample)), resource=Resource.create({"service.name": service})
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+class Spans:
+    """Makes the spans of submits and attempts, and has those of outgoing requests made."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("aurea")
+        HTTPX2ClientInstrumentor().instrument(
+            tracer_provider=provider, meter_provider=NoOpMeterProvider(), async_request_hook=_hide_query
+        )
+
+    def stop(self) -> None:
+        HTTPX2ClientInstrumentor().uninstrument()
+        self._provider.shutdown()
+
+    def here(self) -> str | None:
+        current = trace.get_current_span().get_span_context()
+        return _traceparent(current) if current.is_valid else None
+
+    def send(self, task_id: TaskId, queue: str, parent: str | None) -> str:
+        current = trace.get_current_span().get_span_context()
+        if current.is_valid:
+            if not current.trace_flags.sampled:
+                return _traceparent(current)
+            above = None
+        else:
+            above = _context_of(_span_context(parent)) if parent is not None else Context()
+        span = self._tracer.start_span(f"send {queue}", above, SpanKind.PRODUCER, _attributes("send", queue, task_id))
+        span.end()
+        return _traceparent(span.get_span_context())
+
+    def process(self, claim: Claim) -> "AttemptSpan":
+        entry = claim.entry
+        submitted = _span_context(entry.traceparent)
+        if not submitted.trace_flags.sampled:
+            return AttemptSpan(NonRecordingSpan(submitted))
+        span = self._tracer.start_span(
+            f"process {entry.queue}",
+            _context_of(submitted),
+            SpanKind.CONSUMER,
+            _attributes("process", entry.queue, entry.id)
+            | {"aurea.task.type": entry.type, "aurea.attempt": claim.attempt},
+            links=[Link(submitted, {"aurea.link": "retry"})] if claim.attempt > 1 else None,
+        )
+        return AttemptSpan(span)
+
+
+class AttemptSpan:
+    """The current span while an attempt runs."""
+
+    __slots__ = ("_before", "_span", "traceparent")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._before: Token[Context] = context.attach(trace.set_span_in_context(span, Context()))
+        self.traceparent = _traceparent(span.get_span_context())
+
+    def fail(self, error_type: str) -> None:
+        self._span.set_attribute("error.type", error_type)
+        self._span.set_status(Status(StatusCode.ERROR))
+
+    def end(self, error_type: str | None) -> None:
+        if error_type is not None:
+            self.fail(error_type)
+        context.detach(self._before)
+        self._span.end()
+
+
+def _attributes(operation: str, queue: str, task_id: TaskId) -> dict[str, str | int]:
+    return {
+        "messaging.system": "aurea",
+        "messaging.destination.name": queue,
+        "messaging.message.id": task_id,
+        "messaging.operation.type": operation,
+        "messaging.operation.name": operation,
+    }
+
+
+def _span_context(traceparent: str) -> SpanContext:
+    _, trace_id, span_id, flags = traceparent.split("-")
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+
+
+def _context_of(span_context: SpanContext) -> Context:
+    return trace.set_span_in_context(NonRecordingSpan(span_context), Context())
+
+
+def _traceparent(span: SpanContext) -> str:
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags & 1:02x}"
+
+
+async def _hide_query(span: Span, request: Any) -> None:
+    """A query string may hold a key: keep the URL of the span without it."""
+    attributes = getattr(span, "attributes", None) or {}
+    for name in ("http.url", "url.full"):
+        if name in attributes:
+            span.set_attribute(name, str(attributes[name]).partition("?")[0])

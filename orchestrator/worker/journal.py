@@ -1,0 +1,79 @@
+"""The journal of a worker: what handlers tell, on its way to the ledger and the live feed.
+
+Events keep the order in which they were told. They are committed in Postgres before anyone sees them live, so a
+listener never knows more than history does. An event of a stale fence is dropped.
+"""
+
+import asyncio
+from collections import deque
+
+from orchestrator.domain.events import Told
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.task import Claim
+from orchestrator.operations.tell import tell
+from orchestrator.runtime import Runtime
+
+_BATCH = 500
+_ROOM = 10_000
+_GATHER_SECONDS = 0.005
+
+
+class Journal:
+    """Append from the loop's thread; one lane writes."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._waiting: deque[Told] = deque()
+        self._appended = 0
+        self._written = 0
+        self._newest: dict[TaskId, int] = {}
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._lane: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._lane = asyncio.create_task(self._write())
+
+    async def stop(self) -> None:
+        """Write what waits, then end."""
+        self._stopping = True
+        self._wake.set()
+        if self._lane is not None:
+            await self._lane
+
+    def append(self, told: Told) -> None:
+        self._waiting.append(told)
+        self._appended += 1
+        self._newest[told.task_id] = self._appended
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Return when the journal is not full: what tells too fast is slowed down."""
+        if len(self._waiting) < _ROOM:
+            return
+        async with self._moved:
+            await self._moved.wait_for(lambda: len(self._waiting) < _ROOM)
+
+    async def flush(self, claim: Claim) -> None:
+        """Return when everything told so far by this task is written, and forget the task."""
+        newest = self._newest.pop(claim.entry.id, 0)
+        if newest <= self._written:
+            return
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._written >= newest)
+
+    async def _write(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                await asyncio.sleep(_GATHER_SECONDS)
+                continue
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            await tell(self._runtime, batch)
+            self._written += len(batch)
+            async with self._moved:
+                self._moved.notify_all()

@@ -1,0 +1,97 @@
+"""The running record: attempts that last are written to Postgres while they run.
+
+Most attempts are over in milliseconds and are recorded once, at their end. What still runs after RECORD_AFTER is
+recorded in batches. A refused record means that the attempt is stale, and stops it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from orchestrator.batching import Batcher
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.task import Claim
+from orchestrator.operations.patience import patiently
+from orchestrator.runtime import Runtime
+
+RECORD_AFTER_SECONDS = 0.2
+_BATCH = 200
+
+
+class Recorder:
+    """Knows which attempts are not yet recorded, and records those that last."""
+
+    def __init__(self, runtime: Runtime, stale: Callable[[Iterable[TaskId]], None]) -> None:
+        """`stale` is told of attempts that Postgres refused."""
+        self._runtime = runtime
+        self._stale = stale
+        self._watched: dict[TaskId, tuple[float, Claim]] = {}
+        self._writing: dict[TaskId, asyncio.Future[set[TaskId]]] = {}
+        self._wake = asyncio.Event()
+        self._lane: asyncio.Task[None] | None = None
+        self._confirming: Batcher[Claim, bool] = Batcher(self._confirm, size=_BATCH, lanes=2)
+
+    def start(self) -> None:
+        self._confirming.start()
+        self._lane = asyncio.create_task(self._record())
+
+    async def stop(self) -> None:
+        await self._confirming.stop()
+        if self._lane is not None:
+            self._lane.cancel()
+            await asyncio.gather(self._lane, return_exceptions=True)
+
+    def watch(self, claim: Claim) -> None:
+        self._watched[claim.entry.id] = (self._runtime.clock.monotonic(), claim)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    async def forget(self, claim: Claim) -> None:
+        """Stop watching; return when no record of this attempt is under way, so that its ending comes later."""
+        self._watched.pop(claim.entry.id, None)
+        writing = self._writing.get(claim.entry.id)
+        if writing is not None:
+            await asyncio.wait([writing])
+
+    async def confirm(self, claim: Claim) -> bool:
+        """Record an attempt before it starts; False when the task is final or another holds a newer fence.
+
+        For tasks that were queued under an earlier epoch: Redis may have forgotten that they ended.
+        """
+        return await self._confirming.submit(claim)
+
+    async def _confirm(self, claims: Sequence[Claim]) -> list[bool | Exception]:
+        accepted = await self._write(claims)
+        return [claim.entry.id in accepted for claim in claims]
+
+    async def _record(self) -> None:
+        while True:
+            if not self._watched:
+                self._wake.clear()
+                await self._wake.wait()
+            await asyncio.sleep(RECORD_AFTER_SECONDS)
+            due = self._runtime.clock.monotonic() - RECORD_AFTER_SECONDS
+            lasting = []
+            for since, claim in self._watched.values():
+                if since > due:
+                    break  # in order of their start
+                lasting.append(claim)
+            if lasting:
+                await self._record_all(lasting)
+
+    async def _record_all(self, claims: list[Claim]) -> None:
+        for claim in claims:
+            del self._watched[claim.entry.id]
+        writing = asyncio.ensure_future(self._write(claims))
+        self._writing.update({claim.entry.id: writing for claim in claims})
+        try:
+            accepted = await writing
+        finally:
+            for claim in claims:
+                self._writing.pop(claim.entry.id, None)
+        refused = [claim.entry.id for claim in claims if claim.entry.id not in accepted]
+        if refused:
+            self._runtime.metrics.lease_lost(len(refused))
+            self._stale(refused)
+
+    async def _write(self, claims: Sequence[Claim]) -> set[TaskId]:
+        return await patiently(self._runtime.clock, lambda: self._runtime.ledger.start(claims))

@@ -1,0 +1,125 @@
+"""The worker: takes tasks in order, as many as may run at once, until it is told to stop.
+
+An idle worker waits in BZPOPMIN, which costs nothing and wakes it within a millisecond. A busy one claims straight
+from the queues that had more, as many as it has free slots. What it claimed is leased before it is known here, so a
+worker that dies at any line loses nothing.
+"""
+
+import asyncio
+from collections import deque
+
+import structlog
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ids import TaskId, WorkerId
+from orchestrator.domain.task import Claim
+from orchestrator.operations.fences import open_epoch
+from orchestrator.queue.port import EpochMissing, QueuePaused
+from orchestrator.runtime import Runtime
+from orchestrator.worker.attempts import Attempts
+
+_log = structlog.get_logger("orchestrator.worker")
+
+_DOORBELL_SECONDS = 1.0
+"""The longest wait in BZPOPMIN: how soon a new queue name is heard of, and a phantom waiter ends."""
+_BATCH = 200
+
+
+class Worker:
+    """The claim loop of one process; `run` returns when it was stopped and everything is settled or given back."""
+
+    def __init__(
+        self, runtime: Runtime, worker: WorkerId, attempts: Attempts, concurrency: int, queues: tuple[str, ...]
+    ) -> None:
+        """`queues` names the ones to serve; empty serves every queue there is."""
+        self._runtime = runtime
+        self._worker = worker
+        self._attempts = attempts
+        self._concurrency = concurrency
+        self._only = queues
+        self._known: deque[str] = deque(queues)
+        self._full: deque[str] = deque()
+        """Queues whose last claim gave all that was asked for: they have more."""
+        self._paused: set[str] = set()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take nothing more. What a waiting BZPOPMIN still pops is put back by the sweep."""
+        self._stopping.set()
+        self._attempts.wake()
+
+    def heard(self, message: dict[str, object]) -> None:
+        """A control message: a queue that is new or was resumed."""
+        queue = message.get("queue")
+        if isinstance(queue, str):
+            self._paused.discard(queue)
+
+    async def run(self) -> None:
+        away = 0
+        while not self._stopping.is_set():
+            free = min(_BATCH, self._concurrency - self._attempts.running)
+            if free <= 0 or self._attempts.full:
+                await self._attempts.moved()
+                continue
+            try:
+                await self._take(free)
+                away = 0
+            except (Unavailable, EpochMissing) as reason:
+                away += 1
+                await self._wait_for_redis(reason, away)
+
+    async def _take(self, free: int) -> None:
+        if self._full:
+            await self._claim(self._full[0], free, None)
+            self._full.rotate(-1)
+            return
+        queues = await self._served()
+        if not queues:
+            await self._pause_of(_DOORBELL_SECONDS)
+            return
+        popped = await self._runtime.queue.pop(queues, _DOORBELL_SECONDS)
+        if popped is not None:
+            await self._claim(popped.queue, free, popped.id)
+
+    async def _claim(self, queue: str, free: int, popped: TaskId | None) -> None:
+        try:
+            claims = await self._runtime.queue.claim(self._worker, queue, free, self._runtime.limits.lease_ms, popped)
+        except QueuePaused:
+            claims = []
+            self._paused.add(queue)
+        if len(claims) < free:
+            if queue in self._full:
+                self._full.remove(queue)
+        elif queue not in self._full:
+            self._full.append(queue)
+        self._start(claims)
+
+    def _start(self, claims: list[Claim]) -> None:
+        for claim in claims:
+            self._attempts.start(claim)
+
+    async def _served(self) -> list[str]:
+        """The queues to wait on, each time starting with another: none starves behind a busy one."""
+        if not self._only:
+            names = await self._runtime.queue.names()
+            if set(names) != set(self._known):
+                self._known = deque(names)
+        self._known.rotate(-1)
+        return [name for name in self._known if name not in self._paused]
+
+    async def _wait_for_redis(self, reason: Exception, failures: int) -> None:
+        if failures == 1:
+            _log.warning("claims_stopped", reason=str(reason) or type(reason).__name__)
+        if isinstance(reason, EpochMissing):
+            try:
+                if await open_epoch(self._runtime) is not None:
+                    return
+            except Unavailable:
+                pass  # the wait below is the answer
+        await self._pause_of(self._runtime.clock.chance() * min(1.0, 0.05 * 2.0 ** min(failures, 10)))
+
+    async def _pause_of(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return

@@ -51,7 +51,7 @@ def desk_of(request: Request) -> Desk:
 
 
 def authenticate(request: Request) -> Principal:
-    """Return the caller. Raises Unauthorized without a good bearer token, NotConfigured when there is none to compare."""
+    """Return the caller. Raises Unauthorized without a good bearer token, NotConfigured when none is set here."""
     token = desk_of(request).token
     if token is None:
         raise NotConfigured("AUREA_API_TOKEN", "to the token that callers of the API send")

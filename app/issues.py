@@ -77,13 +77,10 @@ def _path(location: Sequence[str | int], value: Any, missing: bool) -> list[str 
     """Return the steps of a location that exist in the input; the rest are the names of a union's branches."""
     path: list[str | int] = []
     for step in location:
-        if isinstance(value, dict) and step in value:
+        inside = step in value if isinstance(value, dict) else isinstance(value, list) and isinstance(step, int)
+        if inside:
             value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
-            if missing and isinstance(value, dict):
-                path.append(step)
+        elif not (missing and isinstance(value, dict)):
             break
         path.append(step)
     return path

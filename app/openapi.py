@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 REF = "#/components/schemas/{model}"
 OPEN_PATHS = frozenset({"/health", "/livez", "/readyz"})
@@ -43,41 +44,42 @@ _REFUSED = {
 }
 
 
-def body_schema(model: type[BaseModel], example: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a route that reads its own body says about it."""
-    media: dict[str, Any] = {"schema": model.model_json_schema(ref_template=REF)}
-    if example is not None:
-        media["example"] = example
-    return {"requestBody": {"required": True, "content": {"application/json": media}}}
+class Body(dict[str, Any]):
+    """What a route that reads its own body says about it; give it to the route as `openapi_extra`."""
+
+    def __init__(self, model: type[BaseModel], example: Mapping[str, Any]) -> None:
+        media = {"schema": {"$ref": REF.format(model=model.__name__)}, "example": example}
+        super().__init__(requestBody={"required": True, "content": {"application/json": media}})
+        self.model = model
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """Return the document; built once, at the first request for it."""
     if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, routes=app.routes, separate_input_output_schemas=False
-        )
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = document.setdefault("components", {})
-        schemas = components.setdefault("schemas", {})
-        schemas["Problem"] = _PROBLEM
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        schemas = components.setdefault("schemas", {})
+        schemas.update(_bodies(app), Problem=_PROBLEM)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)  # FastAPI's own shape of refusals, which nothing here answers with
         for path, operations in document["paths"].items():
             for operation in operations.values():
-                _hoist(operation, schemas)
-                operation["responses"] = {
-                    status: told for status, told in operation["responses"].items() if status != "422"
-                } | {"default": _REFUSED}
-                if path not in OPEN_PATHS and not path.startswith("/webhooks/"):
-                    operation["security"] = [{"bearer": []}]
+                _complete(operation, open_to_all=path in OPEN_PATHS or path.startswith("/webhooks/"))
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _hoist(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Move a body's own definitions to where its references point."""
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    schema = body.get("schema", {})
-    schemas.update(schema.pop("$defs", {}))
-    if "title" in schema:
-        schemas[schema["title"]] = schema
-        body["schema"] = {"$ref": REF.format(model=schema["title"])}
+def _bodies(app: FastAPI) -> dict[str, Any]:
+    extras = [getattr(route, "openapi_extra", None) for route in app.routes]
+    models = [extra.model for extra in extras if isinstance(extra, Body)]
+    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
+    found: dict[str, Any] = definitions["$defs"]
+    return found
+
+
+def _complete(operation: dict[str, Any], *, open_to_all: bool) -> None:
+    answers = {status: told for status, told in operation["responses"].items() if status != "422"}
+    operation["responses"] = {**answers, "default": _REFUSED}
+    if not open_to_all:
+        operation["security"] = [{"bearer": []}]

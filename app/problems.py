@@ -41,10 +41,13 @@ ROWS: dict[type[AureaError], Row] = {
     errors.QueueFull: Row(429, "Queue full"),
     errors.Unauthorized: Row(401, "Unauthorized"),
     errors.SignatureRefused: Row(401, "Signature refused"),
+    errors.AddressRefused: Row(422, "Address refused"),
     errors.NotConfigured: Row(503, "Not configured"),
     errors.Unavailable: Row(503, "Unavailable"),
     errors.HandlerBroken: Row(500, "Handler broken"),
     errors.NotStarted: Row(500, "Not started"),
+    errors.LeaseLost: Row(409, "Lease lost"),
+    errors.AttemptEnded: Row(409, "Attempt ended"),
 }
 
 

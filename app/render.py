@@ -44,7 +44,7 @@ def task_document(task: Task) -> dict[str, Any]:
         "tags": task.tags,
         "attempt": task.attempt,
         "max_retries": task.max_retries,
-        "timeout_seconds": _number(task.timeout_seconds),
+        "timeout_seconds": whole(task.timeout_seconds),
         "idempotency_key": task.idempotency_key,
         "parent_id": task.parent_id,
         "run_at": task.run_at,
@@ -81,9 +81,10 @@ def event_frame(event: Event) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.place, event.kind.encode(), dumps(event.data))
 
 
+def whole(seconds: float) -> int | float:
+    """Return a whole number of seconds without its `.0`."""
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
 def _json(value: Any) -> Any:
     return orjson.Fragment(value) if type(value) is bytes else value
-
-
-def _number(value: float) -> int | float:
-    return int(value) if value.is_integer() else value

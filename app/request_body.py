@@ -9,6 +9,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
+from starlette.routing import request_response
 
 from app.strict_json import parse_json
 from orchestrator.domain.errors import TooLarge
@@ -23,8 +24,9 @@ class BodyRoute(APIRoute):
     which costs more than all of ours.
     """
 
-    def get_route_handler(self) -> Any:
-        return self.endpoint
+    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = request_response(endpoint)
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

@@ -16,6 +16,8 @@ from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
 from orchestrator.sdk import Config
 from orchestrator.telemetry.counts import Counts
+from orchestrator.telemetry.reports import Reports
+from orchestrator.telemetry.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Runtime:
     presence: Presence
     counters: Counters
     metrics: Counts
+    traces: Traces
+    reports: Reports
     clock: Clock
     handlers: Handlers
     http: httpx2.AsyncClient

@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
+from app import shapes
 from app.deps import authenticate, desk_of, origin_of
 from app.edge import trace_id_of
 from app.idempotency import header_key
 from app.issues import validated
-from app.openapi import body_schema
+from app.openapi import Body
 from app.problems import problem_of
 from app.render import answer, task_document
 from app.request_body import BodyRoute, read_json
@@ -19,16 +20,24 @@ from orchestrator.operations.submit import Receipt
 
 router = APIRouter(tags=["tasks"], route_class=BodyRoute)
 
+_EXAMPLE = {"tasks": [{"type": "http_request", "payload": {"url": f"https://example.com/{n}"}} for n in (1, 2)]}
+
 
 class Batch(BaseModel):
     """Tasks to create together; each is checked by itself afterwards."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    tasks: Annotated[list[Any], Field(max_length=1000, json_schema_extra={"items": {"$ref": "#/components/schemas/TaskRequest"}})]
+    tasks: Annotated[list[SkipValidation[TaskRequest]], Field(max_length=1000)]
 
 
-@router.post("/tasks/batch", operation_id="tasks_create_batch", status_code=201, openapi_extra=body_schema(Batch))
+@router.post(
+    "/tasks/batch",
+    operation_id="tasks_create_batch",
+    status_code=201,
+    response_model=shapes.BatchAnswer,
+    openapi_extra=Body(Batch, _EXAMPLE),
+)
 async def create_batch(request: Request) -> Response:
     """Create up to 1000 tasks.
 

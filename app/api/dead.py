@@ -1,17 +1,84 @@
 """/dead: dead letters, alone or by what killed them, and their replay."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app import shapes
 from app.deps import PrincipalOf, RuntimeOf, authenticate, desk_of
 from app.issues import validated
-from app.openapi import body_schema
+from app.openapi import Body
 from app.render import answer, page, task_document
 from app.request_body import BodyRoute, read_json
-from orchestrator.domain.errors import InvalidInput, Issue
 from orchestrator.domain.filters import DeadFilter
-from orchestrator.domain.ids import TaskId, parse_task_id
+from orchestrator.domain.ids import parse_task_id
 from orchestrator.operations import read
 from orchestrator.operations.replay import replay_dead
+
+router = APIRouter(tags=["dead letters"])
+replaying = APIRouter(tags=["dead letters"], route_class=BodyRoute)
+
+
+class DeadQuery(BaseModel):
+    """The query of `GET /dead`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    group: bool = False
+    type: Annotated[str | None, Field(max_length=100)] = None
+    fingerprint: Annotated[str | None, Field(max_length=200)] = None
+    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class DeadWanted(BaseModel):
+    """Which dead letters: all that fit every field given."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Annotated[str, Field(max_length=100)] | None = None
+    fingerprint: Annotated[str, Field(max_length=200)] | None = None
+
+
+class Replay(BaseModel):
+    """What to run again: these ids, or all that fit the filter."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    ids: Annotated[list[str], Field(min_length=1, max_length=1000)] | None = None
+    filter: DeadWanted | None = None
+    rate_per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Self:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError('send either "ids" or "filter"; an empty filter means every dead letter')
+        return self
+
+
+@router.get("/dead", operation_id="dead_list", response_model=shapes.Page[shapes.Task] | shapes.Page[shapes.DeadGroup])
+async def list_dead(query: Annotated[DeadQuery, Query()], principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """List dead letters, newest first; with `group=true` count them by error fingerprint, the largest group first."""
+    if query.group:
+        return page(await read.dead_groups(runtime, principal.tenant))
+    wanted = DeadFilter(type=query.type, fingerprint=query.fingerprint)
+    found = await read.dead(runtime, principal.tenant, wanted, query.cursor, query.limit)
+    return page([task_document(task) for task in found.items], found.next_cursor)
+
+
+@replaying.post(
+    "/dead/replay",
+    operation_id="dead_replay",
+    response_model=shapes.Replayed,
+    openapi_extra=Body(Replay, {"filter": {"type": "http_request"}, "rate_per_second": 10}),
+)
+async def replay(request: Request) -> Response:
+    """Run dead letters again, spread out at `rate_per_second`, and say how many; ids that are none are left alone."""
+    principal = authenticate(request)
+    runtime = desk_of(request).runtime
+    wanted = validated(Replay, await read_json(request, runtime.limits.max_body_bytes))
+    chosen: Any = DeadFilter(**wanted.filter.model_dump()) if wanted.filter else None
+    if wanted.ids is not None:
+        chosen = [parse_task_id(text) for text in wanted.ids]
+    return answer({"replayed": await replay_dead(runtime, principal.tenant, chosen, wanted.rate_per_second)})

@@ -41,7 +41,9 @@ class TaskQuery(BaseModel):
     parent_id: str | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
-    q: Annotated[str | None, Field(description="Text in the type, the key, the tags or the error.", max_length=200)] = None
+    q: Annotated[str | None, Field(description="Text in the type, the key, the tags or the error.", max_length=200)] = (
+        None
+    )
     cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 

@@ -4,26 +4,29 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from app import shapes
 from app.deps import RuntimeOf
 from app.render import answer
 from orchestrator.operations.health import DependencyHealth, health
 
 router = APIRouter(tags=["health"])
 
+_AWAY: dict[int | str, dict[str, Any]] = {503: {"model": shapes.Health, "description": "Something is away"}}
 
-@router.get("/livez", operation_id="health_live")
+
+@router.get("/livez", operation_id="health_live", response_model=shapes.Alive)
 async def live() -> Response:
     """Answer as long as this process serves requests at all."""
     return answer({"status": "ok"})
 
 
-@router.get("/readyz", operation_id="health_ready")
+@router.get("/readyz", operation_id="health_ready", response_model=shapes.Health, responses=_AWAY)
 async def ready(runtime: RuntimeOf) -> Response:
     """Whether work can be accepted: 200, or 503 with what is away."""
     return _answer(await health(runtime))
 
 
-@router.get("/health", operation_id="health_show")
+@router.get("/health", operation_id="health_show", response_model=shapes.Health, responses=_AWAY)
 async def show(runtime: RuntimeOf) -> Response:
     """Each dependency's state and latency: 200, or 503 when one is away."""
     return _answer(await health(runtime))

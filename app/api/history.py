@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from app import shapes
 from app.deps import Limit, PrincipalOf, RuntimeOf, TaskIdOf
 from app.render import answer, event_document, page, run_document
 from orchestrator.domain.events import EventKind, parse_event_id
@@ -13,13 +14,13 @@ from orchestrator.operations.why import why
 router = APIRouter(tags=["tasks"])
 
 
-@router.get("/tasks/{id}/runs", operation_id="tasks_runs")
+@router.get("/tasks/{id}/runs", operation_id="tasks_runs", response_model=shapes.Page[shapes.Run])
 async def runs(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """List a task's attempts, oldest first."""
     return page([run_document(run) for run in await read.runs(runtime, principal.tenant, task_id)])
 
 
-@router.get("/tasks/{id}/logs", operation_id="tasks_logs")
+@router.get("/tasks/{id}/logs", operation_id="tasks_logs", response_model=shapes.Page[shapes.Event])
 async def logs(
     task_id: TaskIdOf,
     principal: PrincipalOf,
@@ -35,7 +36,7 @@ async def logs(
     return page([event_document(event) for event in told[:limit]], cursor)
 
 
-@router.get("/tasks/{id}/why", operation_id="tasks_why")
+@router.get("/tasks/{id}/why", operation_id="tasks_why", response_model=shapes.Why)
 async def explain(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Name the first cause why the task does not run now."""
     return answer(await why(runtime, principal.tenant, task_id))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
 
+from app import shapes
 from app.deps import PrincipalOf, RuntimeOf
 from app.render import answer, page
 from orchestrator.operations import pause as pausing
@@ -20,21 +21,21 @@ async def _name(name: Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]) -
 QueueName = Annotated[str, Depends(_name)]
 
 
-@router.get("/queues", operation_id="queues_list")
+@router.get("/queues", operation_id="queues_list", response_model=shapes.Page[shapes.Queue])
 async def list_queues(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """List the queues: tasks due and held by nobody, the age of the first in order, tasks running, paused or not."""
     now = runtime.clock.now().timestamp()
     return page([_document(figures, now) for figures in await read.queues(runtime)])
 
 
-@router.post("/queues/{name}/pause", operation_id="queues_pause")
+@router.post("/queues/{name}/pause", operation_id="queues_pause", response_model=shapes.Paused)
 async def pause(name: QueueName, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Hand out nothing more from this queue; it goes on taking tasks, and what runs goes on."""
     await pausing.pause(runtime, name)
     return answer({"name": name, "paused": True})
 
 
-@router.post("/queues/{name}/resume", operation_id="queues_resume")
+@router.post("/queues/{name}/resume", operation_id="queues_resume", response_model=shapes.Paused)
 async def resume(name: QueueName, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Hand out tasks of this queue again."""
     await pausing.resume(runtime, name)

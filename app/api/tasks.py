@@ -4,11 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app import shapes
 from app.api.filters import TaskQuery, open_filter
 from app.deps import PrincipalOf, RuntimeOf, TaskIdOf, authenticate, desk_of, origin_of
 from app.idempotency import with_header_key
 from app.issues import validated
-from app.openapi import body_schema
+from app.openapi import Body
 from app.render import answer, page, task_document
 from app.request_body import BodyRoute, read_json
 from orchestrator.operations import cancel as cancelling
@@ -19,8 +20,23 @@ from orchestrator.operations.submit import Receipt
 router = APIRouter(tags=["tasks"])
 creating = APIRouter(tags=["tasks"], route_class=BodyRoute)
 
+_EXAMPLE = {
+    "type": "http_request",
+    "payload": {"method": "GET", "url": "https://example.com/"},
+    "priority": 3,
+    "idempotency_key": "front-page-1",
+    "tags": {"team": "docs"},
+}
 
-@creating.post("/tasks", operation_id="tasks_create", status_code=201, openapi_extra=body_schema(TaskRequest))
+
+@creating.post(
+    "/tasks",
+    operation_id="tasks_create",
+    status_code=201,
+    response_model=shapes.Task,
+    responses={200: {"model": shapes.Task, "description": "The task that this key made before"}},
+    openapi_extra=Body(TaskRequest, _EXAMPLE),
+)
 async def create(request: Request) -> Response:
     """Create a task.
 
@@ -42,26 +58,26 @@ def receipt_answer(receipt: Receipt, created: int = 201) -> Response:
     return answer(task_document(receipt.task), 200 if receipt.replayed else created, headers)
 
 
-@router.get("/tasks", operation_id="tasks_list")
+@router.get("/tasks", operation_id="tasks_list", response_model=shapes.Page[shapes.Task])
 async def list_tasks(query: Annotated[TaskQuery, Query()], principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """List tasks, newest first."""
     found = await read.page(runtime, principal.tenant, open_filter(query), query.cursor, query.limit)
     return page([task_document(task) for task in found.items], found.next_cursor)
 
 
-@router.get("/tasks/{id}", operation_id="tasks_show")
+@router.get("/tasks/{id}", operation_id="tasks_show", response_model=shapes.Task)
 async def show(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Show one task as it stands now."""
     return answer(task_document(await read.get(runtime, principal.tenant, task_id)))
 
 
-@router.post("/tasks/{id}/cancel", operation_id="tasks_cancel")
+@router.post("/tasks/{id}/cancel", operation_id="tasks_cancel", response_model=shapes.Task)
 async def cancel(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Cancel a task that has not ended, also while it runs."""
     return answer(task_document(await cancelling.cancel(runtime, principal.tenant, task_id)))
 
 
-@router.post("/tasks/{id}/retry", operation_id="tasks_retry")
+@router.post("/tasks/{id}/retry", operation_id="tasks_retry", response_model=shapes.Task)
 async def retry(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Run a task that has ended again, with its attempts counted anew."""
     return answer(task_document(await replay.retry(runtime, principal.tenant, task_id)))

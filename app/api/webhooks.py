@@ -6,6 +6,7 @@ found good; a delivery that was seen before answers with its task.
 
 from fastapi import APIRouter, Request, Response
 
+from app import shapes
 from app.api.tasks import receipt_answer
 from app.deps import Desk, desk_of, origin_of
 from app.request_body import BodyRoute, read_body
@@ -18,7 +19,8 @@ from orchestrator.operations.submit import Receipt
 
 router = APIRouter(tags=["webhooks"], route_class=BodyRoute)
 
-@router.post("/webhooks/{source}", operation_id="webhooks_receive", status_code=202)
+
+@router.post("/webhooks/{source}", operation_id="webhooks_receive", status_code=202, response_model=shapes.Task)
 async def receive(request: Request) -> Response:
     """Take one delivery: 202 with the task that will process it, 200 with the same task for a repeat."""
     name = request.path_params["source"]

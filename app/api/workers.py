@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from app import shapes
 from app.deps import PrincipalOf, RuntimeOf
 from app.render import answer, page
 from orchestrator.operations import read
@@ -9,13 +10,13 @@ from orchestrator.operations import read
 router = APIRouter(tags=["workers"])
 
 
-@router.get("/workers", operation_id="workers_list")
+@router.get("/workers", operation_id="workers_list", response_model=shapes.Page[shapes.Worker])
 async def list_workers(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """List live workers; `queues` is empty for one that serves all."""
     return page(await read.workers(runtime))
 
 
-@router.get("/agents/count", operation_id="agents_count")
+@router.get("/agents/count", operation_id="agents_count", response_model=shapes.Count)
 async def count(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Count live workers."""
     return answer({"count": len(await read.workers(runtime))})

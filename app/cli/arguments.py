@@ -18,7 +18,8 @@ Cursor = Annotated[str | None, typer.Option(help="The next_cursor of the page be
 TaskIdArgument = Annotated[str, typer.Argument(metavar="ID", help="A task's id.")]
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
+_SPAN = re.compile(f"({_NUMBER})(ms|s|m|h|d)")
 
 
 def read_payload(text: str) -> bytes:
@@ -65,7 +66,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _number_of_seconds(text: str) -> float:
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(_NUMBER, text):
         return float(text)
     if not re.fullmatch(f"(?:{_SPAN.pattern})+", text):
         raise ValueError(text)

@@ -13,19 +13,19 @@ from app.cli.tables import Column, ago, print_page
 verbs = typer.Typer(name="dead", cls=ListingGroup, help="See dead letters and replay them. Without a verb: list.")
 
 DEAD = (
-    Column("ID", "id", whole=True),
-    Column("TYPE", "type"),
+    Column("ID", "id"),
+    Column("TYPE", "type", yields=True),
     Column("FAILED", "finished_at", ago),
     Column("TRY", "attempt"),
-    Column("FINGERPRINT", "error.fingerprint"),
-    Column("ERROR", "error.message"),
+    Column("FINGERPRINT", "error.fingerprint", yields=True),
+    Column("ERROR", "error.message", yields=True),
 )
 GROUPS = (
     Column("COUNT", "count"),
-    Column("TYPE", "type"),
-    Column("FINGERPRINT", "fingerprint", whole=True),
+    Column("TYPE", "type", yields=True),
+    Column("FINGERPRINT", "fingerprint"),
     Column("LAST", "last_at", ago),
-    Column("ERROR", "message"),
+    Column("ERROR", "message", yields=True),
 )
 
 TypeFilter = Annotated[str | None, typer.Option("--type", help="Only this type.")]

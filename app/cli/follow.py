@@ -11,13 +11,14 @@ from enum import IntEnum
 import httpx2
 import orjson
 
-from app.cli.client import Api
+from app.cli.client import Api, at
 from app.cli.narration import Narration
 from app.cli.screen import complain, note
 from app.cli.wording import TaskEvent
 
 PATIENCE_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.0, 5.0, 5.0, 5.0, 5.0, 5.0)
 """The waits between one broken connection and the next try; starts over with every event."""
+NOTHING_MORE = 204
 _TRANSIENT = frozenset({429, 502, 503, 504})
 
 
@@ -50,6 +51,9 @@ def events(api: Api, task_id: str, after: str = "") -> Iterator[TaskEvent]:
     while True:
         try:
             with api.events(task_id, seen) as source:
+                if source.response.status_code == NOTHING_MORE:
+                    yield _ended(api, task_id, seen)
+                    return
                 if source.response.is_success:
                     connected = True
                 elif source.response.status_code not in _TRANSIENT or not connected:
@@ -84,6 +88,11 @@ def _wait(api: Api, task_id: str, seen: str, broken: int, reason: str) -> int:
         note(f"the stream broke ({reason}); trying again")
     time.sleep(PATIENCE_SECONDS[broken])
     return broken + 1
+
+
+def _ended(api: Api, task_id: str, seen: str) -> TaskEvent:
+    task = api.get(at("tasks", task_id))
+    return TaskEvent(seen, "end", {"status": task["status"], "error": task["error"]})
 
 
 def _is_old(place: str, seen: str) -> bool:

@@ -25,8 +25,8 @@ class Column:
     title: str
     field: str
     show: Callable[[Any], str | Text] = plain
-    whole: bool = False
-    """Never shortened to fit the screen."""
+    yields: bool = False
+    """Shortened when the screen is too narrow for all."""
 
     def read(self, row: Mapping[str, Any]) -> Any:
         value: Any = row
@@ -99,11 +99,9 @@ def tag_list(pairs: Mapping[str, str]) -> str:
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        if column.whole:
-            width = max(len(plain(column.read(row))) for row in rows)
-            table.add_column(column.title, no_wrap=True, min_width=width)
-        else:
-            table.add_column(column.title, no_wrap=True, overflow="ellipsis")
+        cells = [_shown(column, row) for row in rows]
+        width = max(len(cell) for cell in (column.title, *cells))
+        table.add_column(column.title, no_wrap=True, min_width=None if column.yields else width)
     for row in rows:
         table.add_row(*(_shown(column, row) for column in columns))
     return table

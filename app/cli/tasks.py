@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.arguments import AsJson, Cursor, Limit, TaskIdArgument
+from app.cli.arguments import AsJson, Cursor, Limit, TaskIdArgument, read_tags
 from app.cli.client import Api, at, open_api
 from app.cli.follow import follow
 from app.cli.groups import ListingGroup
@@ -17,8 +17,8 @@ from app.cli.wording import TaskEvent
 verbs = typer.Typer(name="tasks", cls=ListingGroup, help="See and steer tasks. Without a verb: list.")
 
 TASKS = (
-    Column("ID", "id", whole=True),
-    Column("TYPE", "type"),
+    Column("ID", "id"),
+    Column("TYPE", "type", yields=True),
     Column("STATUS", "status", status_text),
     Column("QUEUE", "queue"),
     Column("PRI", "priority"),
@@ -55,7 +55,7 @@ RUNS = (
     Column("STARTED", "started_at"),
     Column("FINISHED", "finished_at"),
     Column("WORKER", "worker_id"),
-    Column("ERROR", "error.message"),
+    Column("ERROR", "error.message", yields=True),
 )
 WHY = (
     Column("status", "status", status_text),
@@ -82,7 +82,8 @@ def list_tasks(
     as_json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
-    wanted = {"status": status, "type": type_name, "queue": queue, "tag": tag, "parent_id": parent, "q": search}
+    pair = None if tag is None else ":".join(*read_tags([tag]).items())
+    wanted = {"status": status, "type": type_name, "queue": queue, "tag": pair, "parent_id": parent, "q": search}
     wanted |= {"created_after": created_after, "created_before": created_before}
     page = open_api().get("/tasks", {**wanted, "limit": limit, "cursor": cursor})
     print_page(page, TASKS, as_json=as_json, empty="no tasks", more="aurea tasks list")

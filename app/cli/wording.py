@@ -43,7 +43,7 @@ def _words(event: TaskEvent) -> str:
         case "status":
             text = _standing(data)
         case "log":
-            text = f"{data.get('level', 'info')} {text_of(data)} {_fields_of(data)}"
+            text = f"{_level_of(data)} {text_of(data)} {_fields_of(data)}"
         case "progress":
             text = f"{data['fraction']:.0%} {text_of(data)}"
         case "end":
@@ -59,8 +59,8 @@ def _painted(event: TaskEvent) -> Text:
         case "status":
             return Text.assemble("● ", status_text(data["status"]), plain(_standing(data)[len(data["status"]) :]))
         case "log":
-            level = data.get("level", "info")
-            name = Text(f"{level:<8}", style=LEVEL_STYLES.get(level, ""))
+            level = _level_of(data)
+            name = Text(f"{plain(level):<8}", style=LEVEL_STYLES.get(level, ""))
             return Text.assemble("  ", name, plain(text_of(data)), "  ", (plain(_fields_of(data)), "dim"))
         case "result":
             return Text(indented(data))
@@ -74,8 +74,13 @@ def _standing(data: Mapping[str, Any]) -> str:
     return f"{data['status']}, attempt {data['attempt']}" if data.get("attempt") else str(data["status"])
 
 
+def _level_of(data: Mapping[str, Any]) -> str:
+    """The field `level`, as in `ctx.log("slow", level="warning")`."""
+    return str(data["fields"].get("level", "info"))
+
+
 def _fields_of(data: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={_value(value)}" for name, value in (data.get("fields") or {}).items())
+    return " ".join(f"{name}={_value(value)}" for name, value in data["fields"].items() if name != "level")
 
 
 def _value(value: Any) -> str:

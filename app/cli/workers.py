@@ -20,21 +20,21 @@ def _count(running: list[Any]) -> str:
 
 
 WORKERS = (
-    Column("WORKER", "id", whole=True),
-    Column("HOST", "host"),
+    Column("WORKER", "id"),
+    Column("HOST", "host", yields=True),
     Column("PID", "pid"),
     Column("VERSION", "version"),
-    Column("QUEUES", "queues", _names),
+    Column("QUEUES", "queues", _names, yields=True),
     Column("RUNNING", "running", _count),
     Column("OF", "concurrency"),
     Column("STARTED", "started_at", ago),
 )
 HANDLERS = (
-    Column("TYPE", "type", whole=True),
+    Column("TYPE", "type"),
     Column("RETRIES", "max_retries"),
     Column("TIMEOUT", "timeout_seconds", span),
     Column("KIND", "kind"),
-    Column("WHAT IT DOES", "description"),
+    Column("WHAT IT DOES", "description", yields=True),
 )
 
 

@@ -13,6 +13,7 @@ AureaError                      code
 ├── QueueFull                   queue_full           the queue holds MAX_QUEUE_DEPTH tasks
 ├── Unauthorized                unauthorized         no token, or not a good one
 ├── SignatureRefused            signature_refused    a webhook whose signature does not match
+├── AddressRefused              address_refused      an outgoing request to an address that is not public
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
 ├── Unavailable                 unavailable          a dependency is away; carries its name
 ├── HandlerBroken               handler_broken       a handler module that cannot be loaded
@@ -126,6 +127,16 @@ class Unauthorized(AureaError):
 
 class SignatureRefused(AureaError):
     code = "signature_refused"
+
+
+class AddressRefused(AureaError):
+    code = "address_refused"
+
+    def __init__(self, host: str, reason: str) -> None:
+        self.host = host
+        super().__init__(
+            f"{host} {reason}; if requests to it are meant, add {host} to AUREA_ALLOW_PRIVATE_HOSTS of the workers"
+        )
 
 
 class NotConfigured(AureaError):

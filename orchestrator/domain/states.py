@@ -15,10 +15,10 @@ class State(StrEnum):
     RUNNING = "running"  # a worker holds its lease
     RETRYING = "retrying"  # waits for its next attempt
     WAITING = "waiting"  # holds no worker: for a child, a timer, an event or a person
-    SUCCEEDED = "succeeded"
+    SUCCEEDED = "succeeded"  # its result is kept
     FAILED = "failed"  # a dead letter
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
+    CANCELLED = "cancelled"  # somebody stopped it
+    EXPIRED = "expired"  # not started before its `expires_at`
 
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED})
@@ -48,9 +48,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 class RunStatus(StrEnum):
     """How one attempt stands or ended."""
 
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
+    RUNNING = "running"  # its worker holds the lease
+    SUCCEEDED = "succeeded"  # the handler returned
+    FAILED = "failed"  # the handler raised, or its time was up
     RELEASED = "released"  # given back by a worker that left; not counted as an attempt
     CRASHED = "crashed"  # its worker vanished
-    CANCELLED = "cancelled"
+    CANCELLED = "cancelled"  # stopped while it ran

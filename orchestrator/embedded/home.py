@@ -1,7 +1,7 @@
 """The folder of one local system (AUREA_HOME): what survives a restart, and who runs in it.
 
     postgres/ valkey/   the servers' own files         secrets.json   the servers' passwords
-    token               the API's admin token          run/           lock, ports.json, up.json (who runs)
+    token               the API's admin token          run/           lock, ports.json, up.json (what runs)
     logs/               what the processes say
 
 Everything is readable by its owner only. One process at a time holds the lock; the kernel frees it when that ends.
@@ -12,9 +12,11 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 import orjson
 
@@ -23,10 +25,12 @@ from orchestrator.domain.errors import NotStarted
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Who runs in a home: its process id, and where its API answers."""
+    """What runs in a home: the process that holds the lock, where its API answers, its servers' ports, its parts."""
 
     pid: int
     url: str
+    ports: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +59,34 @@ class Home:
         """Make the folder and be the only one in it. Raises NotStarted, naming who runs."""
         self._make()
         with open(self._run / "lock", "a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise NotStarted(self._occupied()) from None
-            try:
-                yield
-            finally:
-                (self._run / "up.json").unlink(missing_ok=True)
+            if not _locked(lock, fcntl.LOCK_EX):
+                raise NotStarted(self._occupied())
+            yield
+            (self._run / "up.json").unlink(missing_ok=True)  # only here: after a crash the next start reads it
 
     def running(self) -> Running | None:
-        """Who holds the lock and has said so; None when nobody does."""
+        """What runs here now; None when nothing does, or when it is just starting."""
         try:
             with open(self._run / "lock") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                free = _locked(lock, fcntl.LOCK_SH)
         except FileNotFoundError:
             return None
-        except BlockingIOError:
-            known = self._read("run/up.json")
-            return Running(int(known["pid"]), known["url"]) if known else None
-        return None
+        return None if free else self.announced()
+
+    def announced(self) -> Running | None:
+        """What the last one to hold the lock said; with the lock held: what one that crashed may have left behind."""
+        known = self._read("run/up.json")
+        return Running(**known) if known else None
 
     def announce(self, running: Running) -> None:
-        """Say who runs here; taken back when the lock is given up."""
+        """Say what runs here; taken back when the lock is given up."""
         self._write("run/up.json", asdict(running))
 
     def passwords(self) -> Passwords:
         """The servers' passwords, made on first use. Call it with the lock held."""
         known = self._read("secrets.json")
+        if not known and self.postgres.exists():
+            raise NotStarted(f"{self._secrets} is missing: restore it, or start over with --fresh")
         if not known:
             known = {"postgres": secrets.token_urlsafe(24), "valkey": secrets.token_urlsafe(24)}
             self._write("secrets.json", known)
@@ -122,7 +126,7 @@ class Home:
         who = f"process {running.pid} runs there, at {running.url}" if running else "another process starts there"
         return f"{self.folder} is in use: {who}. Stop it first, or choose another folder with --home"
 
-    def _read(self, name: str) -> dict[str, str]:
+    def _read(self, name: str) -> dict[str, Any]:
         try:
             return dict(orjson.loads((self.folder / name).read_bytes()))
         except FileNotFoundError:
@@ -130,8 +134,18 @@ class Home:
         except orjson.JSONDecodeError:
             raise NotStarted(f"{self.folder / name} is damaged: restore it, or start over with --fresh") from None
 
-    def _write(self, name: str, values: dict[str, object]) -> None:
+    def _write(self, name: str, values: Mapping[str, object]) -> None:
         _write_private(self.folder / name, orjson.dumps(values, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _locked(lock: IO[str], kind: int) -> bool:
+    """Try for a moment: who asks `running` holds the lock for an instant, too."""
+    for _ in range(5):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _write_private(path: Path, content: bytes) -> None:

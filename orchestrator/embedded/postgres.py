@@ -25,6 +25,9 @@ FOLDERS = {"18": "pginstall18", "16": "pginstall"}
 class Postgres:
     """A server and its folder; `options` are configuration settings on top of ours."""
 
+    name = "Postgres"
+    ending = "is gone"
+
     def __init__(self, folder: Path, log: Path, password: str, options: Mapping[str, str] | None = None) -> None:
         self.folder = folder.absolute()
         self.log = log
@@ -71,7 +74,7 @@ class Postgres:
             command, death_signal=signal.SIGINT, log=self.log, environment=ENVIRONMENT, server_folder=self.folder
         )
         self._pid = self._process.pid
-        wait_until_ready(self._process, self._ready, name="Postgres", log=self.log)
+        wait_until_ready(self._process, self._ready, name=self.name, log=self.log)
 
     def adopt(self, _: int = 0) -> bool:
         """Take charge of a server that runs in this folder already; whether there is one. Its own file says where."""
@@ -80,6 +83,10 @@ class Postgres:
             return False
         self._pid, self.port = int(lines[0]), int(lines[3])
         return True
+
+    def start_again(self) -> None:
+        """Start on the port it had, as far as that is free."""
+        self.start(self.port)
 
     def stop(self) -> None:
         """End every session and the server; what was committed is on disk."""

@@ -6,6 +6,7 @@ and is not reached by a Ctrl-C in the terminal: its parent decides when it stops
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from typing import IO
 from orchestrator.domain.errors import NotStarted
 
 LAUNCHER = Path(__file__).with_name("launch.py")
-ROTATE_BYTES = 10 * 1024 * 1024
+LOG_BYTES = 32 * 1024 * 1024
 
 
 def launched(
@@ -42,6 +43,7 @@ def spawn(
     stdin: bytes = b"",
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a session of its own, its output appended to `log`, `stdin` given to it whole."""
+    trim(log)
     with open_log(log) as output:
         process = subprocess.Popen(  # noqa: S603 - a command of ours, no shell
             launched(command, death_signal, server_folder),
@@ -57,10 +59,15 @@ def spawn(
     return process
 
 
+def trim(log: Path) -> None:
+    """Put a large log aside as `.1`, replacing the one before. Its writers append, so they go on from the start."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)
+
+
 def open_log(log: Path) -> IO[bytes]:
-    """`log`, to append to; a large one is first put aside as `.1`, replacing the one before."""
-    if log.exists() and log.stat().st_size > ROTATE_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+    """`log`, to append to, readable by its owner only."""
     return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 

@@ -30,6 +30,10 @@ class Servers:
             ports[name] = server.port
         self._home.keep_ports(ports)
 
+    @property
+    def ports(self) -> dict[str, int]:
+        return {name: server.port for name, server in self.each.items()}
+
     def stop(self) -> None:
         for server in self.each.values():
             server.stop()
@@ -49,12 +53,12 @@ class Servers:
 
 def urls_of_running(home: Home) -> dict[str, str]:
     """DATABASE_URL and REDIS_URL of the servers that `aurea up` runs in this home. Raises NotStarted when none does."""
-    if home.running() is None:
+    running = home.running()
+    if running is None:
         raise NotStarted(
             f"nothing runs in {home.folder}: start it with `aurea up`, or set DATABASE_URL and REDIS_URL to servers"
         )
-    servers = Servers(home, postgres=True, valkey=True)
-    ports = home.ports()
+    servers = Servers(home, postgres="postgres" in running.ports, valkey="valkey" in running.ports)
     for name, server in servers.each.items():
-        server.port = ports.get(name, 0)
-    return {name: url for name, url in servers.variables().items() if ":0/" not in url}
+        server.port = running.ports[name]
+    return servers.variables()

@@ -23,6 +23,9 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 class Valkey:
     """A server and its folder; `options` are configuration settings on top of ours."""
 
+    name = "Valkey"
+    ending = "is gone"
+
     def __init__(self, folder: Path, log: Path, password: str, options: Mapping[str, str] | None = None) -> None:
         self.folder = folder.absolute()
         self.log = log
@@ -62,7 +65,7 @@ class Valkey:
             stdin=f"{configuration}port {self.port}\n".encode(),
         )
         self._pid = self._process.pid
-        wait_until_ready(self._process, self._ready, name="Valkey", log=self.log)
+        wait_until_ready(self._process, self._ready, name=self.name, log=self.log)
 
     def adopt(self, port: int) -> bool:
         """Take charge of a server that answers to our password on `port` already; whether there is one."""
@@ -72,6 +75,10 @@ class Valkey:
                 self._pid = int(line.partition(":")[2])
                 return True
         return False
+
+    def start_again(self) -> None:
+        """Start on the port it had, as far as that is free."""
+        self.start(self.port)
 
     def stop(self) -> None:
         """Write the rest of the append-only file and end."""

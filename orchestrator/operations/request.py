@@ -74,15 +74,16 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         raise TooLarge("the payload", runtime.limits.max_body_bytes)
     lifetime = request.key_lifetime
     first = _first_set
+    task_id, queue = runtime.clock.task_id(), first(request.queue, handler.queue, DEFAULT_QUEUE)
     return NewTask(
-        id=runtime.clock.task_id(),
+        id=task_id,
         tenant=origin.tenant,
         type=request.type,
         payload=payload,
         fingerprint=_fingerprint(request) if request.idempotency_key is not None else b"",
         created_at=created_at,
-        traceparent=origin.traceparent or runtime.clock.traceparent(),
-        queue=first(request.queue, handler.queue, DEFAULT_QUEUE),
+        traceparent=runtime.traces.send(task_id, queue, origin.traceparent) or runtime.clock.traceparent(),
+        queue=queue,
         priority=first(request.priority, handler.priority, DEFAULT),
         max_retries=first(request.max_retries, handler.max_retries, runtime.limits.max_retries),
         timeout_seconds=first(request.timeout_seconds, handler.timeout_seconds, runtime.limits.timeout_seconds),

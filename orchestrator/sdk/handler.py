@@ -33,7 +33,8 @@ class Handler:
     takes_context: bool
     description: str
     """The first line of the function's docstring."""
-    kind: Kind
+    is_async: bool
+    isolation: Literal["process"] | None
     policy: RetryPolicy
     max_retries: int | None
     """None, here and below: the system's default."""
@@ -45,6 +46,11 @@ class Handler:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+    @property
+    def kind(self) -> Kind:
+        """Where it runs: on the worker's loop, in a thread of the worker, or in a process of its own."""
+        return self.isolation or ("async" if self.is_async else "thread")
 
     def validate(self, payload: Any) -> Any:
         """Return the payload as the function takes it. Raises InvalidInput with an issue for each bad field."""
@@ -110,7 +116,8 @@ def _handler(function: Callable[..., Any], options: Options) -> Handler:
         payload_model=signature.payload,
         takes_context=signature.takes_context,
         description=(inspect.getdoc(function) or "").partition("\n")[0],
-        kind=options.isolation or ("async" if signature.is_async else "thread"),
+        is_async=signature.is_async,
+        isolation=options.isolation,
         policy=policy,
         max_retries=options.max_retries,
         timeout_seconds=options.timeout_seconds,

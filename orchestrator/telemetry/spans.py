@@ -57,8 +57,12 @@ class Spans:
             if not current.trace_flags.sampled:
                 return _traceparent(current)
             above = None
+        elif parent is None:
+            above = Context()
         else:
-            above = _context_of(_span_context(parent)) if parent is not None else Context()
+            above = _context_of(_span_context(parent))
+            if not trace.get_current_span(above).get_span_context().trace_flags.sampled:
+                return parent
         span = self._tracer.start_span(f"send {queue}", above, SpanKind.PRODUCER, _attributes("send", queue, task_id))
         span.end()
         return _traceparent(span.get_span_context())

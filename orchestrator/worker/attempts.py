@@ -5,7 +5,7 @@ committed is bounded apart, or the time of a commit would limit the rate.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import orjson
 import structlog
@@ -127,7 +127,11 @@ class Attempts:
                 return None
             if claim.settled_epoch:
                 self._recorder.watch(claim)
-            return await self._executor.run(claim)
+            with self._runtime.traces.process(claim) as processing:
+                outcome = await self._executor.run(claim)
+                if isinstance(outcome, Failed):
+                    processing.failed(outcome.error)
+                return outcome
         except LeaseLost:
             self._runtime.metrics.lease_lost(1)
             return None
@@ -161,10 +165,8 @@ class Attempts:
 
     def _tell_failure(self, claim: Claim, outcome: Failed) -> None:
         """The history says why an attempt failed, also when a later one succeeds."""
-        body = {
-            "level": "error",
-            "message": f"attempt {claim.attempt} failed: {outcome.error.type}: {outcome.error.message}",
-        }
+        text = f"attempt {claim.attempt} failed: {outcome.error.type}: {outcome.error.message}"
+        body = {"text": text, "fields": {"level": "error"}}
         self._journal.append(
             Told(
                 task_id=claim.entry.id,
@@ -177,5 +179,5 @@ class Attempts:
             )
         )
 
-    async def _settle(self, endings: "list[Settlement] | tuple[Settlement, ...]") -> list[bool | Exception]:
+    async def _settle(self, endings: Sequence[Settlement]) -> list[bool | Exception]:
         return list(await settle(self._runtime, self._worker, endings))

@@ -13,12 +13,7 @@ from pytest_httpserver import HTTPServer
 from typer.testing import CliRunner, Result
 from werkzeug import Request, Response
 
-from app.cli import dead, queues, submit, tasks, workers
-import typer
-
-app = typer.Typer(pretty_exceptions_enable=False)
-for m in (submit, tasks, dead, queues, workers):
-    app.add_typer(m.verbs)
+from app.cli.main import cli
 
 TASK_ID = "01997c0e-7d40-7abc-8def-0123456789ab"
 TOKEN = "a-token"
@@ -73,16 +68,14 @@ def aurea(
     server: HTTPServer | str, *args: str, token: str | None = TOKEN, home: str = NOWHERE, stdin: bytes | None = None
 ) -> Result:
     """Run a verb in this process, its output in a pipe."""
-    return CliRunner().invoke(app, args, env=_variables(server, token) | {"AUREA_HOME": home}, input=stdin)
+    return CliRunner().invoke(cli, args, env=_variables(server, token) | {"AUREA_HOME": home}, input=stdin)
 
 
 def start(server: HTTPServer | str, *args: str, **options: Any) -> "subprocess.Popen[bytes]":
     """Start a verb as a process."""
     environment = {**os.environ, **{k: v for k, v in _variables(server, TOKEN).items() if v is not None}}
     environment |= {"COLUMNS": "110", "TERM": "xterm-256color"} | options.pop("env", {})
-    return subprocess.Popen(
-        [sys.executable, "-c", "from tests.api.command_line import app; app()", *args], env=environment, **options
-    )
+    return subprocess.Popen([sys.executable, "-m", "app.cli.main", *args], env=environment, **options)
 
 
 @dataclass(frozen=True)

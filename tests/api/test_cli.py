@@ -4,7 +4,7 @@ import orjson
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.api.command_line import TASK_ID, TOKEN, aurea, page, task
+from tests.api.command_line import TASK_ID, TOKEN, aurea, on_terminal, page, task
 
 
 def _sent(server: HTTPServer, position: int = -1) -> dict:
@@ -81,7 +81,7 @@ def test_filters_of_a_list_are_passed_on(httpserver: HTTPServer):
     result = aurea(httpserver, "tasks", *args, *more)
     assert result.exit_code == 0
     assert dict(httpserver.log[0][0].args) == {
-        "status": "failed", "type": "resize", "queue": "q", "tag": "a=b", "parent_id": TASK_ID,
+        "status": "failed", "type": "resize", "queue": "q", "tag": "a:b", "parent_id": TASK_ID,
         "created_after": "2026-01-01T00:00:00Z", "q": "cat", "limit": "7", "cursor": "c",
     }  # fmt: skip
 
@@ -95,7 +95,7 @@ def test_cancel_and_retry_print_the_task_as_it_is_now(httpserver: HTTPServer, ve
 
 def test_logs_are_read_to_the_last_page(httpserver: HTTPServer):
     def event(place: int, text: str) -> dict:
-        data = {"level": "info", "text": text, "fields": {"n": place}}
+        data = {"text": text, "fields": {"n": place}}
         return {"id": str(place), "event": "log", "at": "2026-11-20T10:00:00Z", "data": data}
 
     first, second = event(1, "first"), event(2, "second")
@@ -146,3 +146,30 @@ def test_without_rows_a_pipe_stays_empty_and_standard_error_says_so(httpserver: 
     result = aurea(httpserver, "workers")
     assert result.stdout == ""
     assert "aurea worker" in result.stderr
+
+
+def test_a_terminal_gets_headings_colours_and_whole_ids_however_narrow_it_is(httpserver: HTTPServer):
+    long = task(status="failed", type="a_type_with_a_name_that_does_not_fit_on_this_screen", attempt=2)
+    httpserver.expect_request("/tasks").respond_with_json(page(long))
+    screen = on_terminal(httpserver, ["tasks"], env={"COLUMNS": "90"})
+    assert screen.exit_code == 0
+    assert "CREATED" in screen.text
+    assert TASK_ID in screen.text
+    assert "\x1b[31mfailed" in screen.text
+    assert "…" in screen.text
+
+
+def test_show_prints_the_attempts_below_the_task(httpserver: HTTPServer):
+    run = {
+        "attempt": 1,
+        "status": "crashed",
+        "worker_id": "w-7",
+        "started_at": None,
+        "finished_at": None,
+        "error": None,
+    }
+    httpserver.expect_request(f"/tasks/{TASK_ID}").respond_with_json(task(status="retrying", attempt=1))
+    httpserver.expect_request(f"/tasks/{TASK_ID}/runs").respond_with_json(page(run))
+    screen = on_terminal(httpserver, ["tasks", "show", TASK_ID])
+    assert "retrying" in screen.text
+    assert screen.text.index("crashed") > screen.text.index('"http://x"')

@@ -13,7 +13,7 @@ from app.cli import follow
 from tests.api.command_line import TASK_ID, aurea, cut, frame, on_terminal, serve_stream, start, stream, task
 
 RUNNING = frame(10, "status", {"status": "running", "attempt": 1})
-LOG = frame(11, "log", {"level": "warning", "text": "slow", "fields": {"host": "a b", "ms": 7}})
+LOG = frame(11, "log", {"text": "slow", "fields": {"level": "warning", "host": "a b", "ms": 7}})
 HALF = frame(12, "progress", {"fraction": 0.5, "text": "fetched"})
 TOKENS = frame(13, "token", {"text": "Hello, "}) + frame(14, "token", {"text": "world"})
 DONE = frame(20, "status", {"status": "succeeded", "attempt": 1})
@@ -65,6 +65,14 @@ def test_a_stream_may_start_behind_an_event(httpserver: HTTPServer):
     asked = serve_stream(httpserver, stream(END))
     aurea(httpserver, *FOLLOW, "--after", "11")
     assert asked == ["11"]
+
+
+def test_a_stream_with_nothing_behind_the_event_ends_with_the_tasks_state(httpserver: HTTPServer):
+    serve_stream(httpserver, lambda _: Response(status=204))
+    httpserver.expect_request(f"/tasks/{TASK_ID}").respond_with_json(task(status="failed"))
+    result = aurea(httpserver, *FOLLOW, "--after", "22")
+    assert result.exit_code == 3
+    assert result.stdout == "end\tfailed\n"
 
 
 def test_an_api_that_restarts_is_waited_for(httpserver: HTTPServer):
@@ -136,7 +144,9 @@ def test_ctrl_c_leaves_the_task_running_and_says_how_to_go_on(httpserver: HTTPSe
 
 
 def test_a_reader_that_leaves_early_causes_no_traceback(httpserver: HTTPServer):
-    serve_stream(httpserver, stream(*[frame(n, "log", {"text": "x" * 4096}) for n in range(11, 200)], END))
+    serve_stream(
+        httpserver, stream(*[frame(n, "log", {"text": "x" * 4096, "fields": {}}) for n in range(11, 200)], END)
+    )
     process = start(httpserver, *FOLLOW, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
@@ -167,7 +177,7 @@ def test_no_color_is_respected(httpserver: HTTPServer):
 
 
 def test_what_a_handler_tells_cannot_move_the_cursor(httpserver: HTTPServer):
-    serve_stream(httpserver, stream(frame(11, "log", {"text": "\x1b[2Jgone\r\x9b1A"}), END))
+    serve_stream(httpserver, stream(frame(11, "log", {"text": "\x1b[2Jgone\r\x9b1A", "fields": {}}), END))
     screen = on_terminal(httpserver, FOLLOW)
     assert "gone" in screen.text
     assert "\x1b[2J" not in screen.text

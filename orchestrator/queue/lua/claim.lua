@@ -1,8 +1,8 @@
 -- Lease a popped task, if still nobody holds it, and the next ones of its queue, each under a fresh fence.
 -- KEYS     queue, pending, leases, epoch, paused, tasks (prefix), lock (prefix), live (prefix)
 -- ARGV     queue name, worker, limit, hold_ms, popped id or ""
--- RETURNS  {"claimed", now_us, epoch, then for each task {task, payload, crashes, epoch, expires_at, id, fence,
---          attempt, score, expired}} | {"paused"} | {"no_epoch"}
+-- RETURNS  {"claimed", now_us, epoch, then for each task {task, payload, crashes, epoch, id, fence, attempt,
+--          score}} | {"paused"} | {"no_epoch"}
 local worker, limit, hold, popped = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local score = popped ~= "" and redis.call("ZSCORE", KEYS[2], popped)
 local function refuse(word)
@@ -15,39 +15,42 @@ if not epoch then return refuse("no_epoch") end
 
 -- Taking comes before writing: with its memory full Redis refuses a script that starts with a write, and only
 -- claiming and settling make room.
-local taken = {}
+local ids, scores, channels = {}, {}, {}
+local function take(id, place)
+  ids[#ids + 1], scores[#scores + 1], channels[#channels + 1] = id, place, KEYS[8] .. id
+end
 if score then
   redis.call("ZREM", KEYS[1], popped)
-  taken, limit = { popped, score }, limit - 1
+  take(popped, score)
 end
-local next_ones = limit > 0 and redis.call("ZPOPMIN", KEYS[1], limit) or {}
-for at = 1, #next_ones do taken[#taken + 1] = next_ones[at] end
+local rest = limit > #ids and redis.call("ZPOPMIN", KEYS[1], limit - #ids) or {}
+for at = 1, #rest, 2 do take(rest[at], rest[at + 1]) end
+if #ids == 0 then return { "claimed", now_us(), epoch } end
 
-local now = now_us()
-local started, deadline = decimal(now), decimal(math.floor(now / 1000) + hold)
-local reply, ids, leases = { "claimed", now, epoch }, {}, {}
-for at = 1, #taken, 2 do
-  local id = taken[at]
+local now, heard = now_us(), listeners(channels)
+local now_text, deadline = decimal(now), decimal(math.floor(now / 1000) + hold)
+local reply, leases = { "claimed", now, epoch }, {}
+for at, id in ipairs(ids) do
   local task = KEYS[6] .. id
-  local row = redis.call("HMGET", task, "task", "payload", "crashes", "epoch", "expires_at", "attempt")
-  ids[#ids + 1] = id
+  local row = redis.call("HMGET", task, "task", "payload", "crashes", "epoch", "attempt")
   if row[1] then
     fence = fence + 1
-    local number, attempt = decimal(fence), (row[6] or 0) + 1
-    local expired = attempt == 1 and row[5] and tonumber(row[5]) <= now
+    local number, attempt = decimal(fence), (row[5] or 0) + 1
     local lease = worker .. ":" .. number
     redis.call("SET", KEYS[7] .. id, lease, "PX", hold)
-    redis.call("HSET", task, "status", "running", "attempt", attempt, "lease", lease, "started_at", started,
-      "score", taken[at + 1])
-    if not expired then tell(KEYS[8] .. id, number, 0, "running", attempt) end
+    redis.call("HSET", task, "status", "running", "attempt", attempt, "lease",
+      lease .. " " .. now_text .. " " .. scores[at])
+    if heard[2 * at] > 0 and not (attempt == 1 and expires(row[1]) <= now) then
+      tell(channels[at], number, 0, "running", attempt)
+    end
     leases[#leases + 1], leases[#leases + 2] = deadline, id
-    row[6], row[7], row[8], row[9], row[10] = id, fence, attempt, tonumber(taken[at + 1]), expired and 1 or 0
+    row[5], row[6], row[7], row[8] = id, fence, attempt, tonumber(scores[at])
     reply[#reply + 1] = row
   end
 end
+redis.call("ZREM", KEYS[2], unpack(ids))
 if leases[1] then
   redis.call("HINCRBY", KEYS[4], "counter", #leases / 2)
   redis.call("ZADD", KEYS[3], unpack(leases))
 end
-if ids[1] then redis.call("ZREM", KEYS[2], unpack(ids)) end
 return reply

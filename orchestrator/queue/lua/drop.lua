@@ -8,7 +8,7 @@ for at = 2, #ARGV do
   local task, lock = KEYS[6] .. id, KEYS[7] .. id
   local record, holder = redis.call("HGET", task, "task"), redis.call("GET", lock)
   if record then
-    local queue = cjson.decode(record)[1]
+    local queue = facts(record)[1]
     redis.call("ZREM", named(KEYS[2], queue), id)
     redis.call("ZREM", named(KEYS[3], queue), id)
     redis.call("ZREM", KEYS[1], id)

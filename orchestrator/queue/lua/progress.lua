@@ -5,6 +5,6 @@
 for at = 1, #ARGV, 3 do
   local task = KEYS[1] .. ARGV[at]
   local lease = redis.call("HGET", task, "lease")
-  if lease and string.match(lease, "%d+$") == ARGV[at + 1] then redis.call("HSET", task, "progress", ARGV[at + 2]) end
+  if lease and string.match(lease, ":(%d+) ") == ARGV[at + 1] then redis.call("HSET", task, "progress", ARGV[at + 2]) end
 end
 return { "noted" }

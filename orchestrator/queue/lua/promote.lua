@@ -8,12 +8,12 @@ for at = 1, #due, 2 do
   local id, task = due[at], KEYS[6] .. due[at]
   local record = redis.call("HGET", task, "task")
   if record then
-    local facts = cjson.decode(record)
-    local score = due[at + 1] + facts[2] * ARGV[1]
+    local queue, priority = unpack(facts(record), 1, 2)
+    local score = due[at + 1] + priority * ARGV[1]
     redis.call("HSET", task, "status", "queued")
-    redis.call("ZADD", named(KEYS[2], facts[1]), score, id)
-    redis.call("ZADD", named(KEYS[3], facts[1]), score, id)
-    know(KEYS[4], KEYS[5], facts[1])
+    redis.call("ZADD", named(KEYS[2], queue), score, id)
+    redis.call("ZADD", named(KEYS[3], queue), score, id)
+    know(KEYS[4], KEYS[5], queue)
     reply[#reply + 1] = id
   end
   redis.call("ZREM", KEYS[1], id)

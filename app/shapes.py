@@ -1,0 +1,172 @@
+"""The answers' shapes, for the OpenAPI document alone: `render.py` writes them, a test holds the two together."""
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from orchestrator.domain.events import EventKind
+from orchestrator.domain.states import RunStatus, State
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last.")
+
+
+class Failure(BaseModel):
+    type: str
+    message: str
+    retryable: bool
+    fingerprint: str = Field(description="Equal for failures with the same cause.")
+
+
+class Links(BaseModel):
+    self: str
+    stream: str
+
+
+class Task(BaseModel):
+    id: str
+    type: str
+    status: State
+    queue: str
+    priority: int = Field(description="0 is the most urgent, 9 the least.")
+    payload: Any
+    result: Any
+    error: Failure | None
+    progress: Any
+    tags: dict[str, str]
+    attempt: int = Field(description="Counts from 1 once the first has started.")
+    max_retries: int
+    timeout_seconds: float
+    idempotency_key: str | None
+    parent_id: str | None
+    run_at: datetime | None
+    expires_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker_id: str | None
+    trace_id: str
+    cost_usd: float
+    links: Links
+
+
+class Run(BaseModel):
+    attempt: int
+    status: RunStatus
+    worker_id: str
+    started_at: datetime
+    finished_at: datetime | None
+    error: Failure | None
+    fence: str
+
+
+class Event(BaseModel):
+    id: str = Field(description="Decimal digits that only grow.")
+    event: EventKind
+    at: datetime
+    data: Any
+
+
+class BatchItem(BaseModel):
+    status_code: int
+    task: Task | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BatchAnswer(BaseModel):
+    items: list[BatchItem]
+
+
+class Why(BaseModel):
+    status: State
+    cause: str = Field(description="A stable word for programs.")
+    detail: str
+    rank: int | None
+    busy_workers: int | None
+    due_at: datetime | None
+
+
+class DeadGroup(BaseModel):
+    fingerprint: str
+    type: str
+    count: int
+    message: str
+    last_at: datetime
+
+
+class Replayed(BaseModel):
+    replayed: int
+
+
+class Queue(BaseModel):
+    name: str
+    depth: int = Field(description="Tasks that are due and held by nobody.")
+    oldest_age_seconds: float
+    running: int
+    paused: bool
+
+
+class Paused(BaseModel):
+    name: str
+    paused: bool
+
+
+class Worker(BaseModel):
+    id: str
+    host: str
+    pid: int
+    version: str
+    queues: list[str] = Field(description="Empty for all.")
+    concurrency: int
+    started_at: datetime
+    running: list[str]
+
+
+class Count(BaseModel):
+    count: int
+
+
+class Retry(BaseModel):
+    max_retries: int
+    base_seconds: float
+    cap_seconds: float
+
+
+class Limits(BaseModel):
+    timeout_seconds: float
+    memory_mb: int | None
+    payload_bytes: int
+    result_bytes: int
+
+
+class Handler(BaseModel):
+    type: str
+    description: str
+    kind: Literal["async", "thread", "process"]
+    queue: str
+    priority: int
+    max_retries: int
+    timeout_seconds: float
+    retry: Retry
+    limits: Limits
+    payload_schema: dict[str, Any] = Field(alias="schema")
+
+
+class Alive(BaseModel):
+    status: Literal["ok"]
+
+
+class Dependency(BaseModel):
+    status: Literal["ok", "unavailable"]
+    latency_ms: float
+    detail: str | None
+
+
+class Health(BaseModel):
+    status: Literal["ok", "unavailable"]
+    dependencies: dict[str, Dependency]

@@ -1,0 +1,116 @@
+"""What is measured of a contestant. Every measure begins on fresh servers and names its figures.
+
+A figure that a contestant has no means for is left out: only some have a bulk call.
+"""
+
+import statistics
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bench.footprint import cpu_seconds, memory_mb
+from bench.settlement import settled_at
+from bench.stage import Failure, Stage
+
+Figures = dict[str, float]
+
+WARM_UP = 100
+NAPS = 4_000
+NAP_SECONDS = 0.05
+NAPS_AT_ONCE = 100
+PACED = 600
+PACE_PER_SECOND = 200
+
+
+@dataclass(frozen=True)
+class Drain:
+    """The span of a drain in which every worker worked."""
+
+    began_at: float
+    ended_at: float
+    executed: int
+    cpu_seconds: dict[str, float]
+    memory_mb: float
+
+    @property
+    def per_second(self) -> float:
+        return self.executed / (self.ended_at - self.began_at)
+
+    def cpu_per_1000(self, part: str) -> float:
+        return self.cpu_seconds[part] / self.executed * 1000
+
+
+def submit_and_drain(stage: Stage, tasks: int) -> Figures:
+    """Submit a fifth one by one and the rest in bulk, then let one worker drain them."""
+    singly = max(1_000, tasks // 5)
+    figures = {"send_per_s": singly / stage.ask("send", "nothing", singly)}
+    seconds = stage.ask("fill", "nothing", tasks - singly)
+    if stage.contestant.has_bulk:
+        figures["fill_per_s"] = (tasks - singly) / seconds
+    drain = _drain(stage, tasks, workers=1)
+    return figures | {
+        "drain_per_s": drain.per_second,
+        "worker_cpu": drain.cpu_per_1000("worker"),
+        "postgres_cpu": drain.cpu_per_1000("postgres"),
+        "valkey_cpu": drain.cpu_per_1000("valkey"),
+        "memory_mb": drain.memory_mb,
+    }
+
+
+def drain_by_two(stage: Stage, tasks: int) -> Figures:
+    """The same drain by two worker processes."""
+    stage.ask("fill", "nothing", tasks)
+    return {"drain_two_per_s": _drain(stage, tasks, workers=2).per_second}
+
+
+def idle_latency(stage: Stage) -> Figures:
+    """From just before the submitting call to the first line of the task, the worker having nothing else."""
+    with stage.process("work", "drain"):
+        stage.ask("send", "nothing", WARM_UP)
+        stage.watch(lambda: stage.tally.find() >= WARM_UP, "the worker is warm")
+        time.sleep(1)
+        stage.ask("pace", PACED, PACE_PER_SECOND)
+        stage.watch(lambda: stage.tally.count() >= WARM_UP + PACED, "all were executed")
+    cuts = statistics.quantiles(stage.tally.waits_ms(), n=100, method="inclusive")
+    return {"latency_p50_ms": cuts[49], "latency_p99_ms": cuts[98]}
+
+
+def naps(stage: Stage) -> Figures:
+    """Tasks that only wait 50 ms, 100 at once: the share of what the arithmetic allows."""
+    stage.ask("fill", "nap", NAPS)
+    with stage.process("work", "nap"):
+        # Counted as they end: the first ones began a nap before.
+        began_at = stage.watch(lambda: stage.tally.find() > 0, "the first task ran") - NAP_SECONDS
+        ended_at = stage.watch(lambda: stage.tally.count() >= NAPS, "all were executed")
+    return {"nap_share": NAPS / (ended_at - began_at) * NAP_SECONDS / NAPS_AT_ONCE}
+
+
+def http_submit(stage: Stage, tasks: int) -> Figures:
+    """Submit to one API process over HTTP, one task a request and 100 a request."""
+    singly = max(1_000, tasks // 5)
+    with stage.process("api"):
+        return {
+            "post_per_s": singly / stage.ask("post", singly),
+            "post_batch_per_s": tasks / stage.ask("post_batch", tasks),
+        }
+
+
+def _drain(stage: Stage, tasks: int, workers: int) -> Drain:
+    servers = {"postgres": stage.servers.postgres_pid, "valkey": stage.servers.valkey_pid}
+    with ExitStack() as stack:
+        pids = [stack.enter_context(stage.process("work", "drain")) for _ in range(workers)]
+
+        def spent() -> dict[str, float]:
+            return {"worker": cpu_seconds(*pids)} | {name: cpu_seconds(pid) for name, pid in servers.items()}
+
+        began_at = stage.watch(
+            lambda: stage.tally.busy() >= workers or stage.tally.count() > tasks / 2, "every worker ran a task"
+        )
+        before, already = spent(), stage.tally.count()
+        ended_at = stage.watch(lambda: stage.tally.count() >= tasks, "all were executed")
+        if stage.contestant.is_ours:
+            ended_at = settled_at(stage, tasks)
+        after, memory = spent(), memory_mb(*pids)
+    if stage.tally.find() != tasks:
+        raise Failure(f"{stage.tally.count()} executions of {tasks} tasks")
+    return Drain(began_at, ended_at, tasks - already, {part: after[part] - before[part] for part in after}, memory)

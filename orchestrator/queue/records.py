@@ -1,0 +1,78 @@
+"""How a task is written in its hash, and how a claim's reply is read back.
+
+Fields of `aurea:tasks:{id}`:
+  task       JSON array of what never changes: queue, priority, tenant, type, max_retries, timeout_seconds,
+             traceparent, expires_at in µs or null. One field for eight saves a third of a queued task's memory,
+             and is parsed in one call
+  payload    the JSON the caller sent
+  status     the public state name
+  epoch      under which it was put in the queue; 0 when there was none
+  attempt    how many have started; absent for 0
+  crashes    how many of those ended in a crash; absent for 0
+  lease      once claimed: `{worker}:{fence} {started_at µs} {score}`, the score being its place in the queue
+  progress   JSON, while it runs
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from orjson import dumps, loads
+
+from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.states import State
+from orchestrator.domain.task import Claim, Entry
+from orchestrator.queue.port import Live
+from orchestrator.queue.scripts import Arg
+
+LIVE_FIELDS = ("status", "attempt", "lease", "progress")
+
+
+def write_record(entry: Entry, attempt: int, crashes: int) -> list[Arg]:
+    """Return fields and values of the task's hash, but status and epoch, which the scripts write."""
+    facts = (
+        entry.queue, entry.priority, entry.tenant, entry.type, entry.max_retries, entry.timeout_seconds,
+        entry.traceparent, entry.expires_at_us,
+    )  # fmt: skip
+    record: list[Arg] = ["task", dumps(facts), "payload", entry.payload]
+    if attempt:
+        record += ("attempt", attempt)
+    if crashes:
+        record += ("crashes", crashes)
+    return record
+
+
+def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Claim]:
+    """Read what claim.lua and take_over.lua answer: word, now, epoch, then a row per task."""
+    _, now_us, open_epoch, *rows = reply
+    claims = []
+    for record, payload, crashes, epoch, task_id, fence, attempt, score in rows:
+        queue, priority, tenant, type_name, max_retries, timeout_seconds, traceparent, expires_at_us = loads(record)
+        ready_at_us = score - priority * step_us
+        entry = Entry(
+            task_id.decode(), tenant, type_name, queue, priority, payload, max_retries, timeout_seconds, traceparent,
+            attempt - 1, int(crashes or 0), ready_at_us, expires_at_us,
+        )  # fmt: skip
+        expired = expires_at_us is not None and attempt == 1 and expires_at_us <= now_us
+        claims.append(
+            Claim(entry, fence, attempt, worker, now_us, max(0, now_us - ready_at_us), epoch == open_epoch, expired)
+        )
+    return claims
+
+
+def read_live(values: Sequence[bytes | None]) -> Live | None:
+    """Read the LIVE_FIELDS of a hash; None when there is no hash."""
+    status, attempt, lease, progress = values
+    if status is None:
+        return None
+    if lease is None:
+        return Live(State(status.decode()), int(attempt or 0), Fence(0), None, None, progress)
+    holder, started_at, _ = lease.decode().rsplit(" ", 2)
+    worker, _, fence = holder.rpartition(":")
+    return Live(
+        State(status.decode()), int(attempt or 0), Fence(int(fence)), WorkerId(worker), int(started_at), progress
+    )
+
+
+def read_ids(reply: Sequence[Any]) -> list[TaskId]:
+    """Read a word and ids."""
+    return [TaskId(task_id.decode()) for task_id in reply[1:]]

@@ -1,0 +1,198 @@
+"""The queue on Redis: one method per script, one script per atomic act.
+
+What goes wrong with the server is raised as redis.exceptions.RedisError; the act may have happened all the same.
+Calls over many tasks are cut into pages, each an act of its own, so that Redis is never held long.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+
+from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.priority import score
+from orchestrator.domain.states import State
+from orchestrator.domain.task import Claim, Entry, Settlement
+from orchestrator.queue.keys import Keys
+from orchestrator.queue.port import EpochMissing, Live, Popped, QueueFigures, QueuePaused, Standing
+from orchestrator.queue.records import LIVE_FIELDS, read_claims, read_ids, read_live, write_record
+from orchestrator.queue.scripts import Arg, Scripts
+
+PAGE = 1000
+TOMBSTONE_MS = 60_000
+"""Longer than any worker goes without a beat: after that it cannot hold a lease that was dropped."""
+T = TypeVar("T")
+
+
+class RedisQueue:
+    """Keeps the promises of port.Queue; `memory.MemoryQueue` is its reference model."""
+
+    def __init__(self, commands: Redis, blocking: Redis, keys: Keys, step_us: int) -> None:
+        self._commands = commands
+        self._blocking = blocking
+        self._keys = keys
+        self._step_us = step_us
+        self._run = Scripts(commands).run
+
+    async def enqueue(self, entries: Sequence[Entry]) -> list[bool]:
+        k = self._keys
+        keys = (k.queue_prefix, k.pending_prefix, k.scheduled, k.queues, k.epoch, k.tick, k.control, k.tasks, k.lock)
+        answers: list[bool] = []
+        for page in _pages(entries):
+            args: list[Arg] = [self._step_us]
+            for entry in page:
+                ready: Arg = "" if entry.ready_at_us is None else entry.ready_at_us
+                aside = State.RETRYING.value if entry.retrying else State.SCHEDULED.value
+                record = write_record(entry, entry.attempt, entry.crashes)
+                args += (entry.id, entry.queue, entry.priority, ready, aside, len(record))
+                args += record
+            answers += _answers(await self._run("enqueue", keys, args))
+        return answers
+
+    async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
+        reply: Any = await self._blocking.bzpopmin([self._keys.queue(name) for name in queues], timeout_seconds)
+        if reply is None:
+            return None
+        return Popped(self._keys.queue_name(reply[0]), TaskId(reply[1].decode()))
+
+    async def claim(
+        self, worker: WorkerId, queue: str, limit: int, hold_ms: int, popped: TaskId | None = None
+    ) -> list[Claim]:
+        k = self._keys
+        keys = (k.queue(queue), k.pending(queue), k.leases, k.epoch, k.paused, k.tasks, k.lock, k.live)
+        reply = await self._run("claim", keys, (queue, worker, min(limit, PAGE), hold_ms, popped or ""))
+        if reply[0] == b"paused":
+            raise QueuePaused(queue)
+        return read_claims(_with_epoch(reply), worker, self._step_us)
+
+    async def extend(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]], hold_ms: int) -> list[TaskId]:
+        k = self._keys
+        lost: list[TaskId] = []
+        for page in _pages(held):
+            args: list[Arg] = [worker, hold_ms]
+            for lease in page:
+                args += lease
+            lost += read_ids(await self._run("extend", (k.leases, k.epoch, k.tasks, k.lock), args))
+        return lost
+
+    async def settle(
+        self, worker: WorkerId, endings: Sequence[Settlement], counts: Sequence[tuple[str, str, float]] = ()
+    ) -> list[bool]:
+        k = self._keys
+        keys = (
+            k.leases, k.scheduled, k.queue_prefix, k.pending_prefix, k.queues, k.epoch, k.control, k.tasks, k.lock,
+            k.live, k.counters_prefix,
+        )  # fmt: skip
+        args: list[Arg] = [worker, len(endings)]
+        living: list[Arg] = []
+        for ending in endings:
+            claim, state = ending.claim, ending.state
+            size = self._keep(ending, living) if state is State.RETRYING or state is State.QUEUED else 0
+            args += (claim.entry.id, claim.fence, state, ending.attempt, size)
+        args += living
+        for count in counts:
+            args += count
+        return _answers(await self._run("settle", keys, args)) if endings or counts else []
+
+    def _keep(self, ending: Settlement, living: list[Arg]) -> int:
+        claim, entry = ending.claim, ending.claim.entry
+        record = write_record(entry, ending.attempt, ending.crashes)
+        delay: Arg = ending.delay_us or 0 if ending.state is State.RETRYING else ""
+        place = score(entry.ready_at_us or claim.claimed_at_us, entry.priority, self._step_us)
+        living += (entry.queue, delay, place, *record)
+        return len(record)
+
+    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> list[Claim]:
+        k = self._keys
+        reply = await self._run("take_over", (k.leases, k.epoch, k.tasks, k.lock), (worker, min(limit, PAGE), hold_ms))
+        return read_claims(_with_epoch(reply), worker, self._step_us)
+
+    async def promote(self, limit: int) -> list[TaskId]:
+        k = self._keys
+        keys = (k.scheduled, k.queue_prefix, k.pending_prefix, k.queues, k.control, k.tasks)
+        return read_ids(await self._run("promote", keys, (self._step_us, limit)))
+
+    async def put_back(self, limit: int) -> list[TaskId]:
+        k = self._keys
+        return read_ids(await self._run("put_back", (k.queues, k.queue_prefix, k.pending_prefix), (limit,)))
+
+    async def drop(self, ids: Sequence[TaskId]) -> None:
+        k = self._keys
+        keys = (k.scheduled, k.queue_prefix, k.pending_prefix, k.leases, k.control, k.tasks, k.lock)
+        for page in _pages(ids):
+            await self._run("drop", keys, (TOMBSTONE_MS, *page))
+
+    async def mint(self) -> Fence:
+        return Fence(_with_epoch(await self._run("mint", (self._keys.epoch,), ()))[1])
+
+    async def open_epoch(self, epoch: int) -> bool:
+        reply = await self._run("open_epoch", (self._keys.epoch,), (epoch,))
+        return bool(reply[0] == b"opened")
+
+    async def epoch(self) -> int | None:
+        reply = await self._run("epoch", (self._keys.epoch,), ())
+        return int(reply[1]) if reply[0] == b"open" else None
+
+    async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
+        gone: list[TaskId] = []
+        for page in _pages(ids):
+            gone += read_ids(await self._run("missing", (self._keys.tasks, self._keys.lock), page))
+        return gone
+
+    async def live(self, ids: Sequence[TaskId]) -> dict[TaskId, Live]:
+        found: dict[TaskId, Live] = {}
+        for page in _pages(ids):
+            pipeline = self._commands.pipeline(transaction=False)
+            for task_id in page:
+                pipeline.hmget(self._keys.task(task_id), LIVE_FIELDS)
+            for task_id, values in zip(page, await pipeline.execute(), strict=True):
+                live = read_live(values)
+                if live is not None:
+                    found[task_id] = live
+        return found
+
+    async def standing(self, task_id: TaskId) -> Standing:
+        k = self._keys
+        reply = await self._run("standing", (k.scheduled, k.pending_prefix, k.paused, k.tasks), (task_id,))
+        if reply[0] == b"unknown":
+            return Standing(live=None, queue=None, rank=None, due_in_us=None, paused=False)
+        _, queue, paused, rank, due_in_us, live = reply
+        return Standing(read_live(live), queue.decode(), rank, due_in_us, paused == 1)
+
+    async def pause(self, queue: str) -> None:
+        await self._commands.sadd(self._keys.paused, queue)
+
+    async def resume(self, queue: str) -> None:
+        k = self._keys
+        await self._run("resume", (k.paused, k.control), (queue,))
+
+    async def queues(self) -> list[QueueFigures]:
+        k = self._keys
+        reply = await self._run("queues", (k.queues, k.paused, k.leases, k.pending_prefix, k.tasks), (self._step_us,))
+        return sorted(
+            (
+                QueueFigures(name.decode(), depth, oldest_us, running, paused == 1)
+                for name, depth, oldest_us, running, paused in reply[1:]
+            ),
+            key=lambda figures: figures.name,
+        )
+
+    async def depth(self, queue: str) -> int:
+        return int(await self._commands.zcard(self._keys.pending(queue)))
+
+
+def _with_epoch(reply: Sequence[Any]) -> Sequence[Any]:
+    if reply[0] == b"no_epoch":
+        raise EpochMissing
+    return reply
+
+
+def _answers(reply: Sequence[Any]) -> list[bool]:
+    return [answer == 1 for answer in reply[1:]]
+
+
+def _pages(sequence: Sequence[T]) -> Iterator[list[T]]:
+    rest = iter(sequence)
+    while page := list(islice(rest, PAGE)):
+        yield page

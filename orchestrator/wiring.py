@@ -1,0 +1,188 @@
+"""Settings in, Runtime out: where the parts of a process are put together, and taken apart in the right order."""
+
+import asyncio
+import importlib
+import os
+import pkgutil
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Literal
+
+from pydantic import SecretStr
+
+from orchestrator.clock import SystemClock
+from orchestrator.discovery import discover
+from orchestrator.domain.errors import NotConfigured, NotFound, Unavailable
+from orchestrator.domain.ids import WorkerId
+from orchestrator.egress.client import open_client
+from orchestrator.ledger.pool import open_pool
+from orchestrator.ledger.postgres import PostgresLedger
+from orchestrator.operations.count import flush, keep_flushing
+from orchestrator.queue.connect import connect
+from orchestrator.queue.counters import Counters
+from orchestrator.queue.feed import Feed, Subscriptions
+from orchestrator.queue.keys import Keys
+from orchestrator.queue.port import Queue
+from orchestrator.queue.presence import Presence
+from orchestrator.queue.redis import RedisQueue
+from orchestrator.runtime import Limits, Runtime
+from orchestrator.sdk import Config
+from orchestrator.settings import Settings, environment
+from orchestrator.telemetry.counts import Counts
+from orchestrator.telemetry.reports import open_reports
+from orchestrator.telemetry.traces import open_traces
+from orchestrator.worker.chores import order, retention
+from orchestrator.worker.chores.reconcile import Reconciler
+from orchestrator.worker.scheduler import Scheduler
+from orchestrator.worker.service import Facts, WorkerService
+
+Role = Literal["api", "worker", "scheduler", "cron"]
+_WITHHELD = frozenset({"DATABASE_URL", "REDIS_URL", "AUREA_API_TOKEN", "SUPABASE_JWT_SECRET"})
+VERSION = version("aurea-orchestrator")
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, role: Role) -> AsyncIterator[Runtime]:
+    """Open everything one process needs, and close it afterwards.
+
+    Connects to Postgres at once and to Redis when it is first used: Redis may be away at a start. Raises
+    NotConfigured, HandlerBroken or Unavailable.
+    """
+    redis_url, keys = _required(settings, "redis_url"), Keys(settings.aurea_namespace)
+    handlers = discover(settings.aurea_handlers)
+    async with AsyncExitStack() as closing:
+        traces = open_traces(settings.otel_exporter_otlp_endpoint, settings.aurea_trace_sample, f"aurea-{role}")
+        closing.callback(traces.stop)
+        reports = open_reports(_revealed(settings.sentry_dsn), settings.env, VERSION)
+        closing.callback(reports.stop)
+        pool = await open_pool(
+            _required(settings, "database_url"), size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler
+        )
+        closing.push_async_callback(pool.close)
+        commands, blocking = connect(redis_url)
+        closing.push_async_callback(commands.aclose)
+        closing.push_async_callback(blocking.aclose)
+        subscriptions = Subscriptions(commands, keys)
+        closing.push_async_callback(subscriptions.stop)
+        http = open_client(settings.aurea_allow_private_hosts)
+        closing.push_async_callback(http.aclose)
+        runtime = Runtime(
+            ledger=PostgresLedger(pool),
+            queue=RedisQueue(commands, blocking, keys, _step_us(settings)),
+            feed=Feed(commands, keys),
+            subscriptions=subscriptions,
+            presence=Presence(commands, keys),
+            counters=Counters(commands, keys),
+            metrics=Counts(),
+            traces=traces,
+            reports=reports,
+            clock=SystemClock(),
+            handlers=handlers,
+            http=http,
+            config=_handler_config(settings),
+            limits=_limits(settings),
+        )
+        subscriptions.start()
+        counting = asyncio.create_task(keep_flushing(runtime))
+        try:
+            yield runtime
+        finally:
+            counting.cancel()
+            with suppress(Unavailable):
+                await flush(runtime)
+
+
+async def serve_worker(settings: Settings, queues: tuple[str, ...] = ()) -> None:
+    """Run one worker until SIGTERM or SIGINT; a second signal gives everything back at once."""
+    async with open_runtime(settings, "worker") as runtime:
+        facts = Facts(
+            worker=_name("worker"),
+            version=VERSION,
+            concurrency=settings.max_concurrency,
+            queues=queues,
+            grace_seconds=settings.shutdown_grace_seconds,
+            allow_private=settings.aurea_allow_private_hosts,
+        )
+        service = WorkerService(runtime, facts, lambda: _connections(settings))
+        _on_stop(service.stop)
+        await service.run()
+
+
+async def serve_scheduler(settings: Settings) -> None:
+    """Run the chores until SIGTERM or SIGINT, whenever this process leads."""
+    async with open_runtime(settings, "scheduler") as runtime:
+        holder = _name("scheduler")
+        chores = [*order.chores(runtime, holder), *Reconciler(runtime).chores(), retention.chore(runtime)]
+        scheduler = Scheduler(runtime, holder, chores)
+        _on_stop(scheduler.stop)
+        await scheduler.run()
+
+
+async def run_cron(settings: Settings, name: str) -> None:
+    """Run the job `cron/<name>.py` once. Raises NotFound with the names there are."""
+    known = sorted(module.name for module in pkgutil.iter_modules(importlib.import_module("cron").__path__))
+    if name not in known:
+        raise NotFound(f"there is no cron job {name!r}; there are: {', '.join(known)}")
+    async with open_runtime(settings, "cron") as runtime:
+        await importlib.import_module(f"cron.{name}").run(runtime)
+
+
+def _connections(settings: Settings) -> tuple[Queue, Presence, Callable[[], Awaitable[None]]]:
+    """Clients for a thread with an event loop of its own."""
+    commands, blocking = connect(_required(settings, "redis_url"))
+    keys = Keys(settings.aurea_namespace)
+
+    async def close() -> None:
+        await commands.aclose()
+        await blocking.aclose()
+
+    return RedisQueue(commands, blocking, keys, _step_us(settings)), Presence(commands, keys), close
+
+
+def _handler_config(settings: Settings) -> Config:
+    """What handlers may read: the environment without the keys to our own stores and doors."""
+    values = {name: value for name, value in environment().items() if name not in _WITHHELD}
+    return Config(values | ({"AUREA_WEBHOOK_RULES": str(rules)} if (rules := settings.webhook_rules) else {}))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_retries=settings.task_max_retries,
+        timeout_seconds=settings.task_timeout_seconds,
+        lease_ms=int(settings.task_lease_seconds * 1000),
+        max_queue_depth=settings.max_queue_depth,
+        max_body_bytes=settings.aurea_max_body_bytes,
+        max_batch_bytes=settings.aurea_max_batch_bytes,
+        max_result_bytes=settings.aurea_max_result_bytes,
+        retention_days=settings.aurea_retention_days,
+    )
+
+
+def _step_us(settings: Settings) -> int:
+    return int(settings.priority_step_seconds * 1e6)
+
+
+def _required(settings: Settings, name: str) -> str:
+    value = _revealed(getattr(settings, name))
+    if value is None:
+        raise NotConfigured(name.upper(), "to the address of the server, or run `aurea up`, which brings its own")
+    return value
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _name(role: str) -> WorkerId:
+    """Unique for ever: a process that gets the pid of a dead one is not mistaken for it."""
+    return WorkerId(f"{role}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _on_stop(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)

@@ -1,0 +1,76 @@
+"""The bench a worker lays out for its attempts: everything an attempt may reach, and nothing else.
+
+The worker, the child process of an isolated handler, and `orchestrator.testing` each bring their own parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.clock import Clock
+from orchestrator.domain.events import Told
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.task import Claim
+from orchestrator.sdk import Config
+from orchestrator.worker.threads import Threads
+
+if TYPE_CHECKING:  # the child process of a handler that makes no calls does not pay for the import
+    import httpx2
+
+
+class Journal(Protocol):
+    """Where what handlers tell goes. Called on the loop's thread."""
+
+    def append(self, told: Told) -> None:
+        """Take an event in, at once; order is kept."""
+
+    async def room(self) -> None:
+        """Return when there is room: at once, unless the journal is full."""
+
+
+class Steps(Protocol):
+    """The finished steps of tasks."""
+
+    async def load(self, task_id: TaskId) -> Mapping[str, bytes]:
+        """Return the JSON results of a task's finished steps by name."""
+
+    async def save(self, claim: Claim, name: str, result: bytes) -> bool:
+        """Keep a result under the claim's fence; False when a newer fence exists and nothing was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A task that a handler hands in. None leaves a choice to the task's handler and the system."""
+
+    type: str
+    payload: Any
+    key: str
+    priority: int | None = None
+    queue: str | None = None
+    delay_seconds: float | None = None
+
+
+class Submit(Protocol):
+    async def __call__(self, claim: Claim, submission: Submission) -> TaskId:
+        """Return once the task is kept. Raises the errors of operations.submit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One for all attempts of a worker."""
+
+    clock: Clock
+    journal: Journal
+    steps: Steps
+    submit: Submit
+    http: Callable[[], httpx2.AsyncClient]
+    """Gives the one client, opened at the first call or before."""
+    config: Config
+    max_result_bytes: int
+    allow_private: Sequence[str] = ()
+    """Hosts that a client opened in a child process may reach although they are private."""
+    http_headers: Callable[[], Mapping[str, str]] = dict
+    """Gives the headers that carry the current trace into a child process' requests."""
+    threads: Threads = field(default_factory=Threads)

@@ -1,0 +1,113 @@
+"""The context of a plain `def` handler: every call waits, in the handler's thread, for the loop to do it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from orchestrator.sdk import Config, SyncContext, SyncHttp
+from orchestrator.worker.context import AttemptContext
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+
+class BlockingContext(SyncContext):
+    """Made on the loop, used in another thread."""
+
+    __slots__ = ("_context", "_loop")
+
+    def __init__(self, context: AttemptContext) -> None:
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def task_id(self) -> str:
+        return self._context.task_id
+
+    @property
+    def attempt(self) -> int:
+        return self._context.attempt
+
+    @property
+    def fence(self) -> int:
+        return self._context.fence
+
+    @property
+    def cancelled(self) -> bool:
+        return self._context.cancelled
+
+    @property
+    def deadline(self) -> datetime:
+        return self._context.deadline
+
+    @property
+    def config(self) -> Config:
+        return self._context.config
+
+    @property
+    def http(self) -> SyncHttp:
+        return BlockingHttp(self._context.http, self._wait)
+
+    def log(self, text: str, /, **fields: Any) -> None:
+        self._wait(self._context.log, text, **fields)
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        self._wait(self._context.progress, fraction, text)
+
+    def token(self, text: str) -> None:
+        self._wait(self._context.token, text)
+
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if inspect.iscoroutinefunction(fn):
+            raise TypeError(f"the step {name!r} of a plain def handler needs a plain function, not an async one")
+        with self._context.one_at_a_time(name):
+            kept = self._wait(self._context.recall, name)
+            if kept is None:
+                kept = self._wait(self._context.keep, name, fn(*args, **kwargs))
+        return orjson.loads(kept)
+
+    def submit(
+        self,
+        type: str,
+        payload: Any,
+        *,
+        key: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        delay_seconds: float | None = None,
+    ) -> str:
+        return self._wait(
+            self._context.submit, type, payload, key=key, priority=priority, queue=queue, delay_seconds=delay_seconds
+        )
+
+    def _wait(self, call: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any) -> T:
+        self._context.telling.check_open()  # before the loop is asked: it may be gone as well
+        return asyncio.run_coroutine_threadsafe(call(*args, **kwargs), self._loop).result()
+
+
+class BlockingHttp(SyncHttp):
+    """The shared client, so its guard, its connections and its trace are the same for both kinds of handlers."""
+
+    __slots__ = ("_client", "_wait")
+
+    def __init__(self, client: httpx2.AsyncClient, wait: Callable[..., httpx2.Response]) -> None:
+        self._client = client
+        self._wait = wait
+
+    def request(self, method: str, url: str, **options: Any) -> httpx2.Response:
+        return self._wait(self._client.request, method, url, **options)
+
+    get = functools.partialmethod(request, "GET")
+    post = functools.partialmethod(request, "POST")
+    put = functools.partialmethod(request, "PUT")
+    patch = functools.partialmethod(request, "PATCH")
+    delete = functools.partialmethod(request, "DELETE")

@@ -1,0 +1,100 @@
+"""From what handlers give to JSON that can be stored.
+
+A result that JSON or Postgres cannot hold is refused, with words for its author. A text or a log field never is: it
+is made to fit, because nobody should lose an attempt over a line of a log.
+"""
+
+import math
+import re
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from orchestrator.sdk import Terminal
+
+LONGEST_TEXT = 16_384
+"""Characters of a told text, and bytes of a log's fields."""
+
+# Inside JSON, U+0000 is this escape behind an even number of backslashes. Postgres' jsonb refuses it.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class Unstorable(Terminal):
+    """A value that cannot be kept. A retry would make the same one."""
+
+
+class ResultTooLarge(Terminal):
+    """A result over MAX_RESULT_BYTES."""
+
+
+def encode_json(value: Any, what: str) -> bytes:
+    """Return the JSON of a value, which may be a pydantic model, a dataclass or anything orjson takes.
+
+    Raises Unstorable, whose words call the value `what`.
+    """
+    try:
+        encoded = orjson.dumps(value, default=_model)
+    except (TypeError, PydanticSerializationError) as error:
+        raise Unstorable(f"{what} is of type {type(value).__name__}, which is not JSON: {error}") from None
+    if b"null" in encoded and value is not None and _holds_nan(value):
+        raise Unstorable(f"{what} holds a number that is not finite (NaN or Infinity), which is not JSON")
+    if b"\\u0000" in encoded and _NUL.search(encoded):
+        raise Unstorable(f"{what} holds the character U+0000, which Postgres cannot keep")
+    return encoded
+
+
+def encode_result(value: Any, what: str, limit_bytes: int) -> bytes:
+    """Return the JSON of a handler's or a step's result. Raises Unstorable or ResultTooLarge."""
+    encoded = encode_json(value, what)
+    if len(encoded) > limit_bytes:
+        raise ResultTooLarge(f"{what} has {len(encoded)} bytes of JSON; at most {limit_bytes} are kept")
+    return encoded
+
+
+def encode_event(content: dict[str, Any]) -> bytes:
+    """Return the JSON of an event, always: what cannot be kept is replaced by words."""
+    try:
+        encoded = orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        encoded = orjson.dumps({name: _readable(value) for name, value in content.items()})
+    return _NUL.sub(rb"\1\\ufffd", encoded) if b"\\u0000" in encoded else encoded
+
+
+def clean(text: str, limit: int = LONGEST_TEXT) -> str:
+    """Return the text as it can be stored, cut with a note of how much is missing."""
+    if len(text) > limit:
+        text = f"{text[:limit]}… ({len(text) - limit} more characters)"
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _model(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _holds_nan(value: Any) -> bool:
+    """orjson writes null for a number that is not finite; nobody asked for a null there."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, dict):
+        return any(map(_holds_nan, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nan, value))
+    return is_dataclass(value) and any(_holds_nan(getattr(value, each.name)) for each in fields(value))
+
+
+def _readable(value: Any) -> Any:
+    """The value if JSON takes it, its printed form otherwise."""
+    if isinstance(value, dict):
+        return {clean(str(name)): _readable(inner) for name, inner in value.items()}
+    try:
+        orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        return clean(repr(value))
+    return value

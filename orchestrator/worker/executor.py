@@ -1,0 +1,80 @@
+"""One attempt, as a straight line: find the handler, start it, bound it by its timeout, hand on its outcome.
+
+Whatever a handler does ends its attempt and never the worker. An attempt has an outcome, or it raises: LeaseLost when
+a newer fence exists, CancelledError when the worker cancelled it. In each case the handler is ended (a thread is left
+behind), and nothing that it still tells is written.
+"""
+
+import types
+from asyncio import timeout
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from orchestrator.discovery import Handlers
+from orchestrator.domain.errors import UnknownType
+from orchestrator.domain.outcome import Outcome
+from orchestrator.domain.task import Claim
+from orchestrator.worker.bench import Bench
+from orchestrator.worker.context import AttemptContext
+from orchestrator.worker.failure import fail
+from orchestrator.worker.isolation import run_in_process
+from orchestrator.worker.performance import perform
+
+UNKNOWN_TYPE_RETRY_SECONDS = 30.0
+"""In a rolling release a worker that knows the type is there within a few of these."""
+
+
+class Executor:
+    """Runs the attempts of one worker and keeps nothing between them."""
+
+    def __init__(self, handlers: Handlers, bench: Bench) -> None:
+        self._handlers = handlers
+        self._by_type = dict(handlers)
+        self._bench = bench
+
+    async def run(self, claim: Claim) -> Outcome:
+        """Return what the attempt came to; what it told is in the journal, not always written yet.
+
+        Raises LeaseLost, and CancelledError when this call is cancelled.
+        """
+        handler = self._by_type.get(claim.entry.type)
+        if handler is None:
+            reason = str(UnknownType(claim.entry.type, self._handlers.known()))
+            return fail(claim.entry.type, "unknown_type", reason, UNKNOWN_TYPE_RETRY_SECONDS)
+        context = AttemptContext(claim, self._bench)
+        work = (
+            perform(handler, context)
+            if handler.isolation is None
+            else run_in_process(handler, self._handlers.source(handler.name), context)
+        )
+        try:
+            awaited = work.send(None)
+            return await _within_timeout(claim, work, awaited)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return] # it never waited, so it needed no timeout
+        finally:
+            context.telling.close()
+
+
+async def _within_timeout(claim: Claim, work: Coroutine[Any, Any, Outcome], awaited: Any) -> Outcome:
+    seconds = claim.entry.timeout_seconds
+    try:
+        async with timeout(seconds):
+            return await _go_on(work, awaited)
+    except TimeoutError:
+        return fail(claim.entry.type, "timeout", f"it did not end within {seconds:g} s")
+
+
+@types.coroutine
+def _go_on(work: Coroutine[Any, Any, Outcome], awaited: Any) -> Generator[Any, Any, Outcome]:
+    """Finish a coroutine that took its first step already and waits for `awaited`."""
+    while True:
+        try:
+            try:
+                answer = yield awaited
+            except BaseException as thrown:  # noqa: BLE001 - a cancellation, passed on
+                awaited = work.throw(thrown)
+            else:
+                awaited = work.send(answer)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]

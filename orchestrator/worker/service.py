@@ -1,0 +1,151 @@
+"""One worker process: the claim loop, its attempts, their journal and the heartbeat, started and stopped in order."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from orchestrator.domain.ids import TaskId, WorkerId
+from orchestrator.domain.task import Claim
+from orchestrator.operations.patience import patiently
+from orchestrator.operations.request import Origin, TaskRequest
+from orchestrator.operations.submit import Intake
+from orchestrator.queue.presence import WorkerCard
+from orchestrator.runtime import Runtime
+from orchestrator.telemetry.traces import outgoing_headers
+from orchestrator.worker.attempts import Attempts
+from orchestrator.worker.bench import Bench, Submission
+from orchestrator.worker.executor import Executor
+from orchestrator.worker.heartbeat import Connections, Heartbeat
+from orchestrator.worker.journal import Journal
+from orchestrator.worker.threads import Threads
+from orchestrator.worker.worker import Worker
+
+_log = structlog.get_logger("orchestrator.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a worker is told about itself."""
+
+    worker: WorkerId
+    version: str
+    concurrency: int
+    queues: tuple[str, ...]
+    grace_seconds: float
+    allow_private: tuple[str, ...]
+
+
+class WorkerService:
+    """`run` returns after `stop`, when everything is settled or given back; a second `stop` ends the grace."""
+
+    def __init__(self, runtime: Runtime, facts: Facts, connections: Connections) -> None:
+        self._runtime = runtime
+        self._facts = facts
+        self._intake = Intake(runtime)
+        self._journal = Journal(runtime)
+        self._threads = Threads()
+        executor = Executor(runtime.handlers, self._bench())
+        self._attempts = Attempts(runtime, facts.worker, executor, self._journal)
+        self._worker = Worker(runtime, facts.worker, self._attempts, facts.concurrency, facts.queues)
+        self._heartbeat = Heartbeat(
+            connections,
+            facts.worker,
+            self._attempts.held,
+            self._attempts.stop,
+            _Card(facts, self._attempts, runtime),
+            runtime.limits.lease_ms,
+            runtime.clock,
+        )
+        self._stops = 0
+
+    async def run(self) -> None:
+        self._intake.start()
+        self._journal.start()
+        self._attempts.open()
+        self._runtime.subscriptions.on_control(self._hear)
+        self._heartbeat.start()
+        _log.info("worker_started", worker_id=self._facts.worker, concurrency=self._facts.concurrency)
+        await self._worker.run()
+        _log.info("worker_leaves", worker_id=self._facts.worker, running=self._attempts.running)
+        # The heart beats until the last lease is settled: a worker that drains is alive.
+        await self._attempts.close(0 if self._stops > 1 else self._facts.grace_seconds)
+        await self._journal.stop()
+        await self._intake.stop()
+        await self._heartbeat.stop()
+        self._threads.close()
+
+    def stop(self) -> None:
+        self._stops += 1
+        self._worker.stop()
+        if self._stops > 1:
+            self._attempts.release()
+
+    def _hear(self, message: dict[str, object]) -> None:
+        dropped = message.get("drop")
+        if isinstance(dropped, list):
+            self._attempts.stop(dropped)
+        self._worker.heard(message)
+
+    def _bench(self) -> Bench:
+        runtime = self._runtime
+        return Bench(
+            clock=runtime.clock,
+            journal=self._journal,
+            steps=_Steps(runtime),
+            submit=self._submit,
+            http=lambda: runtime.http,
+            config=runtime.config,
+            max_result_bytes=runtime.limits.max_result_bytes,
+            allow_private=self._facts.allow_private,
+            http_headers=outgoing_headers,
+            threads=self._threads,
+        )
+
+    async def _submit(self, claim: Claim, submission: Submission) -> TaskId:
+        request = TaskRequest(
+            type=submission.type,
+            payload=submission.payload,
+            idempotency_key=submission.key,
+            priority=submission.priority,
+            queue=submission.queue,
+            delay_seconds=submission.delay_seconds,
+        )
+        origin = Origin(claim.entry.tenant, claim.entry.traceparent, claim.entry.id)
+        return (await self._intake.submit(request, origin)).task.id
+
+
+class _Card:
+    """What the list of workers shows of this one, as of now."""
+
+    def __init__(self, facts: Facts, attempts: Attempts, runtime: Runtime) -> None:
+        self._facts = facts
+        self._attempts = attempts
+        self._started_at = runtime.clock.now()
+
+    def __call__(self) -> WorkerCard:
+        return WorkerCard(
+            id=self._facts.worker,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=self._facts.version,
+            queues=self._facts.queues,
+            concurrency=self._facts.concurrency,
+            started_at=self._started_at,
+            running=self._attempts.tasks(),
+        )
+
+
+class _Steps:
+    """The finished steps of tasks, in Postgres."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def load(self, task_id: TaskId) -> Mapping[str, bytes]:
+        return await patiently(self._runtime.clock, lambda: self._runtime.ledger.steps(task_id))
+
+    async def save(self, claim: Claim, name: str, result: bytes) -> bool:
+        return await patiently(self._runtime.clock, lambda: self._runtime.ledger.save_step(claim, name, result))

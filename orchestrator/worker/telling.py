@@ -1,0 +1,91 @@
+"""What one attempt tells: numbered in order, tokens joined, handed to the journal.
+
+An attempt numbers its own events under its fence, so nobody is asked. Tokens that arrive within 25 ms become one
+event; anything else that is told, and the end of the attempt, sends them first, so the order is kept.
+"""
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from orchestrator.domain.errors import AttemptEnded
+from orchestrator.domain.events import FIRST_TOLD, LAST_TOLD, EventKind, Told
+from orchestrator.domain.task import Claim
+from orchestrator.worker.bench import Bench
+from orchestrator.worker.encoding import LONGEST_TEXT, clean, encode_event
+
+JOIN_SECONDS = 0.025
+
+
+class Telling:
+    """Use it on the loop's thread."""
+
+    __slots__ = ("_bench", "_claim", "_closed", "_next", "_timer", "_tokens")
+
+    def __init__(self, claim: Claim, bench: Bench) -> None:
+        self._claim = claim
+        self._bench = bench
+        self._next = FIRST_TOLD
+        self._tokens: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def check_open(self) -> None:
+        """Raises AttemptEnded."""
+        if self._closed:
+            raise AttemptEnded(self._claim.entry.id)
+
+    def log(self, text: str, fields: dict[str, Any]) -> None:
+        told = encode_event(fields)
+        kept = orjson.Fragment(told) if len(told) <= LONGEST_TEXT else {"dropped": f"{len(told)} bytes of fields"}
+        self.tell(EventKind.LOG, encode_event({"text": clean(str(text)), "fields": kept}))
+
+    def progress(self, fraction: float, text: str) -> None:
+        within = min(1.0, max(0.0, fraction))
+        self.tell(EventKind.PROGRESS, encode_event({"fraction": within, "text": clean(str(text))}))
+
+    def token(self, text: str) -> None:
+        self.check_open()
+        self._tokens.append(text)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(JOIN_SECONDS, self._send_tokens)
+
+    def tell(self, kind: EventKind, data: bytes) -> None:
+        """Tell one event whose data is JSON. Raises AttemptEnded."""
+        self.check_open()
+        if self._tokens:
+            self._send_tokens()
+        self._append(kind, data)
+
+    def close(self) -> None:
+        """Send what waits; whatever is told later raises."""
+        if self._tokens:
+            self._send_tokens()
+        self._closed = True
+
+    def _send_tokens(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        text = "".join(self._tokens)
+        self._tokens.clear()
+        for start in range(0, len(text), LONGEST_TEXT):
+            self._append(EventKind.TOKEN, encode_event({"text": clean(text[start : start + LONGEST_TEXT])}))
+
+    def _append(self, kind: EventKind, data: bytes) -> None:
+        if self._next > LAST_TOLD:
+            return
+        if self._next == LAST_TOLD:
+            kind = EventKind.LOG
+            data = encode_event({"text": f"told {LAST_TOLD - 1} events: the rest of this attempt's are dropped", "fields": {}})
+        claim = self._claim
+        at = self._bench.clock.now()
+        self._bench.journal.append(
+            Told(claim.entry.id, claim.entry.tenant, claim.fence, self._next, kind, data, at)
+        )
+        self._next += 1

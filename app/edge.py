@@ -37,9 +37,9 @@ class Edge:
         runtime = scope["app"].state.runtime
         started = runtime.clock.monotonic()
         headers = dict(scope["headers"])
-        given = headers.get(b"traceparent")
-        taken = given is not None and _TRACEPARENT.fullmatch(given)
-        scope.setdefault("state", {})["traceparent"] = given.decode() if taken else runtime.clock.traceparent()
+        scope.setdefault("state", {})["traceparent"] = (
+            runtime.traces.here() or _given(headers.get(b"traceparent")) or runtime.clock.traceparent()
+        )
         answer = _Answer(send, headers.get(b"x-request-id"))
         try:
             await self._answered(scope, receive, answer)
@@ -54,9 +54,10 @@ class Edge:
             await self._app(scope, receive, answer)
         except (ClientDisconnect, SendTimeoutError):
             return  # nobody reads any more
-        except Exception:
+        except Exception as error:
             trace_id = trace_id_of(scope)
             _log.exception("request_failed", method=scope["method"], path=scope["path"], trace_id=trace_id)
+            scope["app"].state.runtime.reports.send(error, trace_id=trace_id)
             if answer.status:
                 raise  # the answer had begun: the server has to cut the connection
             await problem_of(AureaError()).response(trace_id)(scope, receive, answer)
@@ -79,6 +80,10 @@ class _Answer:
             if self._request_id is not None:
                 message["headers"].append((b"x-request-id", self._request_id))
         await self._send(message)
+
+
+def _given(traceparent: bytes | None) -> str | None:
+    return traceparent.decode() if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 def trace_id_of(scope: Scope) -> str:

@@ -6,7 +6,6 @@ leaves, intake first, so that whatever was accepted is stored.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,8 +21,9 @@ from app.problems import http_problem, problem_of
 from app.webhooks.source import find_sources
 from orchestrator.domain.errors import AureaError
 from orchestrator.operations.submit import Intake
+from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
-from orchestrator.wiring import open_runtime
+from orchestrator.wiring import VERSION, open_runtime
 
 # The hot routes stand first: routes are tried in order.
 _ROUTERS = (
@@ -61,11 +61,16 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="AUREA Orchestrator",
         summary="A priority queue of tasks that loses nothing and does nothing twice.",
-        version="0.1.0",
+        version=VERSION,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={
+            "tracing": settings.otel_exporter_otlp_endpoint is not None,
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+        },
     )
     app.add_middleware(Edge)
     for kind in (AureaError, HTTPException, RequestValidationError):
@@ -76,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _desk(settings: Settings, runtime: Any, intake: Intake) -> Desk:
+def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
     sources = find_sources()
     return Desk(
         runtime=runtime,

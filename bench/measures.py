@@ -111,6 +111,7 @@ def _drain(stage: Stage, tasks: int, workers: int) -> Drain:
         if stage.contestant.is_ours:
             ended_at = settled_at(stage, tasks)
         after, memory = spent(), memory_mb(*pids)
-    if stage.tally.find() != tasks:
-        raise Failure(f"{stage.tally.count()} executions of {tasks} tasks")
+    executed = stage.tally.find()
+    if executed > tasks and stage.contestant.is_ours:
+        raise Failure(f"{executed} executions of {tasks} tasks, and nobody died")
     return Drain(began_at, ended_at, tasks - already, {part: after[part] - before[part] for part in after}, memory)

@@ -54,6 +54,7 @@ create index orchestrator_tasks_list on orchestrator_tasks (tenant, status, id);
 create index orchestrator_tasks_live on orchestrator_tasks (id) where status < 'succeeded';
 create index orchestrator_tasks_expiring on orchestrator_tasks (expires_at)
   where expires_at is not null and status < 'running';
+create index orchestrator_tasks_dead on orchestrator_tasks (tenant, id) where status = 'failed';
 create index orchestrator_tasks_parent on orchestrator_tasks (parent_id, id) where parent_id is not null;
 create index orchestrator_tasks_tags on orchestrator_tasks using gin (tags jsonb_path_ops) where tags <> '{}';
 

@@ -127,7 +127,7 @@ def _imported(source: str, importing: Callable[[], T]) -> T:
         return importing()
     except HandlerBroken:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a foreign module raises
+    except (Exception, SystemExit) as error:
         raise HandlerBroken(f"{source} does not load: {_where(error)}{_last_line(error)}") from error
 
 

@@ -11,9 +11,10 @@ from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.queue.counters import Counters
-from orchestrator.queue.feed import Feed, Subscriptions
+from orchestrator.queue.feed import Feed
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
+from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.sdk import Config
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import Reports

@@ -6,7 +6,7 @@ result on.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -149,6 +149,15 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         issues = [Issue(str(part["loc"][0]).upper(), _said(part)) for part in error.errors()]
         raise InvalidInput("the configuration cannot be used", issues) from None
+
+
+def read_what_is_good() -> tuple[Settings, Sequence[Issue]]:
+    """The settings with every variable that cannot be used at its default, and what is wrong with those."""
+    try:
+        return read_settings(), ()
+    except InvalidInput as refusal:
+        wrong = [issue.pointer.lower() for issue in refusal.issues]
+        return Settings(**{name: Settings.model_fields[name].default for name in wrong}), refusal.issues
 
 
 def environment() -> dict[str, str]:

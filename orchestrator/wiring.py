@@ -24,11 +24,12 @@ from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.operations.count import flush, keep_flushing
 from orchestrator.queue.connect import connect
 from orchestrator.queue.counters import Counters
-from orchestrator.queue.feed import Feed, Subscriptions
+from orchestrator.queue.feed import Feed
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
 from orchestrator.queue.redis import RedisQueue
+from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.runtime import Limits, Runtime
 from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment

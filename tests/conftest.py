@@ -21,8 +21,10 @@ from redis.asyncio import Redis
 from orchestrator.embedded.postgres import Postgres
 from orchestrator.embedded.process import alive
 from orchestrator.embedded.valkey import Valkey
+from orchestrator.ledger.migrate import migrate
+from orchestrator.ledger.pool import open_pool
+from orchestrator.queue.connect import connect
 
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 NUMBERS = itertools.count()
 IN_MEMORY = {"appendonly": "no", "enable-debug-command": "local"}
@@ -79,10 +81,7 @@ async def databases(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
     """Where databases are made and dropped; the one called `migrated` is the model for all."""
     admin = await asyncpg.connect(servers.postgres.url)
     await admin.execute("create database migrated")
-    model = await asyncpg.connect(servers.postgres.url, database="migrated")
-    for migration in sorted(MIGRATIONS.glob("*.sql")):
-        await model.execute(migration.read_text())
-    await model.close()
+    await migrate(servers.postgres.url.replace("/postgres?", "/migrated?"))
     yield admin
     await admin.close()
 
@@ -99,8 +98,6 @@ async def database_url(servers: Servers, databases: asyncpg.Connection) -> Async
 @pytest_asyncio.fixture
 async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     """A pool on this test's database."""
-    from orchestrator.ledger.pool import open_pool
-
     opened = await open_pool(database_url)
     yield opened
     await opened.close()
@@ -125,8 +122,6 @@ def redis_url(servers: Servers, redis_admin: redis.Redis) -> str:
 @pytest_asyncio.fixture
 async def redis_clients(redis_url: str) -> AsyncIterator[tuple[Redis, Redis]]:
     """The system's own pair of clients: commands, blocking."""
-    from orchestrator.queue.connect import connect
-
     clients = connect(redis_url)
     yield clients
     for client in clients:

@@ -1,18 +1,21 @@
 """/dead: dead letters, alone or by what killed them, and their replay."""
 
-from typing import Annotated, Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
+from app.api.filters import Text
 from app.deps import PrincipalOf, RuntimeOf, authenticate, desk_of
 from app.issues import validated
 from app.openapi import Body
 from app.render import answer, page, task_document
 from app.request_body import BodyRoute, read_json
+from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
 from orchestrator.domain.filters import DeadFilter
-from orchestrator.domain.ids import parse_task_id
+from orchestrator.domain.ids import TaskId, parse_task_id
 from orchestrator.operations import read
 from orchestrator.operations.replay import replay_dead
 
@@ -26,8 +29,8 @@ class DeadQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     group: bool = False
-    type: Annotated[str | None, Field(max_length=100)] = None
-    fingerprint: Annotated[str | None, Field(max_length=200)] = None
+    type: Text | None = None
+    fingerprint: Text | None = None
     cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
@@ -78,7 +81,17 @@ async def replay(request: Request) -> Response:
     principal = authenticate(request)
     runtime = desk_of(request).runtime
     wanted = validated(Replay, await read_json(request, runtime.limits.max_body_bytes))
-    chosen: Any = DeadFilter(**wanted.filter.model_dump()) if wanted.filter else None
-    if wanted.ids is not None:
-        chosen = [parse_task_id(text) for text in wanted.ids]
+    chosen: DeadFilter | list[TaskId] = _ids(wanted.ids or ())
+    if wanted.filter is not None:
+        chosen = DeadFilter(type=wanted.filter.type, fingerprint=wanted.filter.fingerprint)
     return answer({"replayed": await replay_dead(runtime, principal.tenant, chosen, wanted.rate_per_second)})
+
+
+def _ids(texts: Sequence[str]) -> list[TaskId]:
+    ids = []
+    for place, text in enumerate(texts):
+        try:
+            ids.append(parse_task_id(text))
+        except InvalidId as error:
+            raise InvalidInput(str(error), [Issue(f"/ids/{place}", error.issues[0].detail)]) from None
+    return ids

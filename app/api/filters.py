@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.domain.errors import InvalidInput, Issue
+from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
 from orchestrator.domain.filters import TaskFilter
-from orchestrator.domain.ids import parse_task_id
+from orchestrator.domain.ids import TaskId, parse_task_id
 from orchestrator.domain.states import State
 
 
@@ -26,7 +26,14 @@ def _read_moment(text: str) -> datetime:
         raise ValueError("must be a time in RFC 3339, as in 2026-11-20T09:00:00Z") from None
 
 
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("holds the character U+0000, which is in no task: remove it")
+    return text
+
+
 Moment = Annotated[datetime, BeforeValidator(_read_moment)]
+Text = Annotated[str, AfterValidator(_storable), Field(max_length=400)]
 
 
 class TaskQuery(BaseModel):
@@ -35,15 +42,13 @@ class TaskQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: State | None = None
-    type: Annotated[str | None, Field(max_length=100)] = None
-    queue: Annotated[str | None, Field(max_length=64)] = None
-    tag: Annotated[str | None, Field(description="`key:value`", max_length=321)] = None
-    parent_id: str | None = None
+    type: Text | None = None
+    queue: Text | None = None
+    tag: Annotated[Text | None, Field(description="`key:value`")] = None
+    parent_id: Text | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
-    q: Annotated[str | None, Field(description="Text in the type, the key, the tags or the error.", max_length=200)] = (
-        None
-    )
+    q: Annotated[Text | None, Field(description="Text in the type, the key, the tags or the error.")] = None
     cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
@@ -55,7 +60,7 @@ def open_filter(query: TaskQuery) -> TaskFilter:
         type=query.type,
         queue=query.queue,
         tag=_tag(query.tag),
-        parent_id=None if query.parent_id is None else parse_task_id(query.parent_id),
+        parent_id=_parent(query.parent_id),
         created_after=query.created_after,
         created_before=query.created_before,
         q=query.q,
@@ -69,3 +74,10 @@ def _tag(text: str | None) -> tuple[str, str] | None:
     if not key or not colon:
         raise InvalidInput("/tag must be key:value", [Issue("/tag", "must be key:value")])
     return key, value
+
+
+def _parent(text: str | None) -> TaskId | None:
+    try:
+        return None if text is None else parse_task_id(text)
+    except InvalidId as error:
+        raise InvalidInput(str(error), [Issue("/parent_id", error.issues[0].detail)]) from None

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import SecretStr
 
 from app.cli.address import require_free_port
-from orchestrator.embedded.home import Home
-from orchestrator.embedded.servers import urls_of_running
+from app.cli.local import joined
 from orchestrator.settings import Settings, read_settings
 
 verbs = typer.Typer()
@@ -83,27 +81,11 @@ def cron(
 
 
 def _settings(**given: Any) -> Settings:
-    """The settings, with the addresses of the running local system in place of those that are not set."""
-    settings = read_settings(**given)
+    settings = joined(read_settings(**given))
     from orchestrator.telemetry.logs import configure
 
     configure(settings.log_level, settings.log_format)
-    if settings.database_url and settings.redis_url:
-        return settings
-    home = Home(settings.aurea_home)
-    urls = urls_of_running(home)
-    token = home.kept_token()
-    return settings.model_copy(
-        update={
-            "database_url": settings.database_url or _secret(urls.get("DATABASE_URL")),
-            "redis_url": settings.redis_url or _secret(urls.get("REDIS_URL")),
-            "aurea_api_token": settings.aurea_api_token or _secret(token),
-        }
-    )
-
-
-def _secret(text: str | None) -> SecretStr | None:
-    return SecretStr(text) if text else None
+    return settings
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -73,7 +73,7 @@ class Part:
 def end_left_parts(before: Running | None) -> None:
     """End the parts of a supervisor that was killed where the system does not end them with it."""
     for pid in before.parts.values() if before else ():
-        ps = ["ps", "-o", "command=", "-p", str(pid)]
+        ps = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
         with suppress(FileNotFoundError):  # where there is no ps
             shown = subprocess.run(ps, capture_output=True, text=True, check=False).stdout  # noqa: S603 - no shell
             if re.search(r"\baurea (api|worker|scheduler)", shown):

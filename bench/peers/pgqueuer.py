@@ -35,12 +35,13 @@ async def nap(_job: Any) -> None:
     COUNTER.note()
 
 
-async def consumer() -> PgQueuer:
+@asynccontextmanager
+async def consumer() -> AsyncIterator[PgQueuer]:
     """What `pgq run` makes its worker with."""
     queuer = PgQueuer(AsyncpgDriver(await asyncpg.connect(servers()["postgres"])))
     queuer.entrypoint("nothing")(nothing)
     queuer.entrypoint("nap")(nap)
-    return queuer
+    yield queuer
 
 
 async def setup() -> None:

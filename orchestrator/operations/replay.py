@@ -39,9 +39,9 @@ async def replay_dead(
 
     Ids that are no dead letters of this tenant are left alone.
     """
-    filtered = isinstance(wanted, DeadFilter)
-    ids = await runtime.ledger.dead_ids(tenant, wanted, MOST_AT_ONCE) if filtered else list(wanted)
-    return len(await _reopen(runtime, tenant, ids, rate_per_second, only_dead=True))
+    if isinstance(wanted, DeadFilter):
+        wanted = await runtime.ledger.dead_ids(tenant, wanted, MOST_AT_ONCE)
+    return len(await _reopen(runtime, tenant, wanted, rate_per_second, only_dead=True))
 
 
 async def _reopen(

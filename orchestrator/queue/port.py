@@ -1,7 +1,12 @@
 """The queue as operations see it: order, delay, leases and the live feed.
 
 Two implementations keep this promise: `redis.py`, and `memory.py`, the reference model that tests play against
-it. Every method is one atomic act. Nothing here is the truth: all of it can be rebuilt from Postgres.
+it. Every method is one atomic act; one that is given very many tasks is an act per page of them. Nothing here is the
+truth: all of it can be rebuilt from Postgres.
+
+Any method raises Unavailable when the queue cannot be reached or does not answer. The act may have happened all the
+same, and every one may be repeated: a second `enqueue` or `settle` finds nothing left to do, and what a lost `claim`
+or `pop` took is brought back by the sweep.
 """
 
 from collections.abc import Sequence
@@ -71,10 +76,16 @@ class Standing:
 
 class Queue(Protocol):
     async def enqueue(self, entries: Sequence[Entry]) -> list[bool]:
-        """Put tasks in order, or aside until due. False for one that the queue holds already: it stays as it is."""
+        """Put tasks in order, or aside until due. False for one that the queue holds already: it stays as it is.
+
+        One that was dropped a moment ago is not held: it may be replayed at once.
+        """
 
     async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
-        """Wait for the first task of any of these queues. Never retried: a lost answer is found by `put_back`."""
+        """Wait for the first task of the first of these queues that has one.
+
+        Never retried: a lost answer is found by `put_back`.
+        """
 
     async def claim(
         self, worker: WorkerId, queue: str, limit: int, hold_ms: int, popped: TaskId | None = None
@@ -101,13 +112,16 @@ class Queue(Protocol):
         """
 
     async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> list[Claim]:
-        """Lease anew, under a higher fence, tasks whose lease ran out. The claims' attempt is the lost one's."""
+        """Lease anew, under a higher fence, tasks whose lease ran out. Raises EpochMissing.
+
+        The claims' attempt is the lost one's, and `lost` its fence.
+        """
 
     async def promote(self, limit: int) -> list[TaskId]:
         """Move tasks that are due into their queues; their place is the moment they were due."""
 
     async def put_back(self, limit: int) -> list[TaskId]:
-        """Return ids that were popped but never leased to their places, looking at the head of each queue."""
+        """Return ids that were popped but never leased to their places, looking at the first `limit` of each queue."""
 
     async def drop(self, ids: Sequence[TaskId]) -> None:
         """Forget these tasks, leases included, and tell the workers that run them."""
@@ -129,10 +143,20 @@ class Queue(Protocol):
 
     async def standing(self, task_id: TaskId) -> Standing: ...
 
-    async def pause(self, queue: str) -> None: ...
+    async def pause(self, queue: str) -> None:
+        """Let nothing more be claimed from a queue; it need not exist yet."""
 
-    async def resume(self, queue: str) -> None: ...
+    async def resume(self, queue: str) -> None:
+        """Let it be claimed from again, and tell the workers."""
 
-    async def queues(self) -> list[QueueFigures]: ...
+    async def queues(self) -> list[QueueFigures]:
+        """Return every queue that ever held a task or is paused, by name."""
 
-    async def depth(self, queue: str) -> int: ...
+    async def names(self) -> list[str]:
+        """Return the queues that ever held a task, in order."""
+
+    async def depth(self, queue: str) -> int:
+        """Return how many tasks are due in a queue and held by nobody."""
+
+    async def ping(self) -> None:
+        """Return if the queue answers."""

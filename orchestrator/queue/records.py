@@ -14,6 +14,7 @@ Fields of `aurea:tasks:{id}`:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from orjson import dumps, loads
@@ -42,7 +43,7 @@ def write_record(entry: Entry, attempt: int, crashes: int) -> list[Arg]:
 
 
 def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Claim]:
-    """Read what claim.lua and take_over.lua answer: word, now, epoch, then a row per task."""
+    """Read what claim.lua answers: word, now, epoch, then a row per task."""
     _, now_us, open_epoch, *rows = reply
     claims = []
     for record, payload, crashes, epoch, task_id, fence, attempt, score in rows:
@@ -57,6 +58,13 @@ def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Cl
             Claim(entry, fence, attempt, worker, now_us, max(0, now_us - ready_at_us), epoch == open_epoch, expired)
         )
     return claims
+
+
+def read_taken_over(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Claim]:
+    """Read what take_over.lua answers: the same, and behind each row the fence of the lease that ran out."""
+    head, rows = reply[:3], reply[3:]
+    claims = read_claims([*head, *(row[:-1] for row in rows)], worker, step_us)
+    return [replace(claim, lost=Fence(row[-1])) for claim, row in zip(claims, rows, strict=True)]
 
 
 def read_live(values: Sequence[bytes | None]) -> Live | None:

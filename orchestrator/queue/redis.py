@@ -1,7 +1,6 @@
 """The queue on Redis: one method per script, one script per atomic act.
 
-What goes wrong with the server is raised as redis.exceptions.RedisError; the act may have happened all the same.
-Calls over many tasks are cut into pages, each an act of its own, so that Redis is never held long.
+Calls over very many tasks are cut into pages, each an act of its own, so that Redis is never held long.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +13,10 @@ from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.priority import score
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
+from orchestrator.queue.connect import answering
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import EpochMissing, Live, Popped, QueueFigures, QueuePaused, Standing
-from orchestrator.queue.records import LIVE_FIELDS, read_claims, read_ids, read_live, write_record
+from orchestrator.queue.records import LIVE_FIELDS, read_claims, read_ids, read_live, read_taken_over, write_record
 from orchestrator.queue.scripts import Arg, Scripts
 
 PAGE = 1000
@@ -45,13 +45,15 @@ class RedisQueue:
                 ready: Arg = "" if entry.ready_at_us is None else entry.ready_at_us
                 aside = State.RETRYING.value if entry.retrying else State.SCHEDULED.value
                 record = write_record(entry, entry.attempt, entry.crashes)
-                args += (entry.id, entry.queue, entry.priority, ready, aside, len(record))
+                args += (entry.id, entry.queue, entry.priority, ready, aside, int(entry.restored), len(record))
                 args += record
             answers += _answers(await self._run("enqueue", keys, args))
         return answers
 
     async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
-        reply: Any = await self._blocking.bzpopmin([self._keys.queue(name) for name in queues], timeout_seconds)
+        keys = [self._keys.queue(name) for name in queues]
+        with answering():
+            reply: Any = await self._blocking.bzpopmin(keys, timeout_seconds)
         if reply is None:
             return None
         return Popped(self._keys.queue_name(reply[0]), TaskId(reply[1].decode()))
@@ -106,7 +108,7 @@ class RedisQueue:
     async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> list[Claim]:
         k = self._keys
         reply = await self._run("take_over", (k.leases, k.epoch, k.tasks, k.lock), (worker, min(limit, PAGE), hold_ms))
-        return read_claims(_with_epoch(reply), worker, self._step_us)
+        return read_taken_over(_with_epoch(reply), worker, self._step_us)
 
     async def promote(self, limit: int) -> list[TaskId]:
         k = self._keys
@@ -146,10 +148,10 @@ class RedisQueue:
             pipeline = self._commands.pipeline(transaction=False)
             for task_id in page:
                 pipeline.hmget(self._keys.task(task_id), LIVE_FIELDS)
-            for task_id, values in zip(page, await pipeline.execute(), strict=True):
-                live = read_live(values)
-                if live is not None:
-                    found[task_id] = live
+            with answering():
+                rows = await pipeline.execute()
+            lives = ((task_id, read_live(row)) for task_id, row in zip(page, rows, strict=True))
+            found |= {task_id: live for task_id, live in lives if live is not None}
         return found
 
     async def standing(self, task_id: TaskId) -> Standing:
@@ -161,7 +163,8 @@ class RedisQueue:
         return Standing(read_live(live), queue.decode(), rank, due_in_us, paused == 1)
 
     async def pause(self, queue: str) -> None:
-        await self._commands.sadd(self._keys.paused, queue)
+        with answering():
+            await self._commands.sadd(self._keys.paused, queue)
 
     async def resume(self, queue: str) -> None:
         k = self._keys
@@ -178,8 +181,18 @@ class RedisQueue:
             key=lambda figures: figures.name,
         )
 
+    async def names(self) -> list[str]:
+        with answering():
+            names: Any = await self._commands.smembers(self._keys.queues)
+        return sorted(name.decode() for name in names)
+
     async def depth(self, queue: str) -> int:
-        return int(await self._commands.zcard(self._keys.pending(queue)))
+        with answering():
+            return int(await self._commands.zcard(self._keys.pending(queue)))
+
+    async def ping(self) -> None:
+        with answering():
+            await self._commands.ping()
 
 
 def _with_epoch(reply: Sequence[Any]) -> Sequence[Any]:

@@ -12,6 +12,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from orchestrator.queue.connect import answering
+
 Arg = str | bytes | int | float
 _PRELUDE = "prelude"
 
@@ -51,9 +53,11 @@ class Scripts:
         """Run a script and return its reply, a list that starts with a word.
 
         A server that forgot the script (a restart, a failover) has run nothing; it is sent again then.
+        Raises Unavailable; the script may have run all the same.
         """
         script = SCRIPTS[name]
-        try:
-            return await self._execute("EVALSHA", script.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return await self._execute("EVAL", script.source, len(keys), *keys, *args)
+        with answering():
+            try:
+                return await self._execute("EVALSHA", script.sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return await self._execute("EVAL", script.source, len(keys), *keys, *args)

@@ -95,7 +95,7 @@ class Context(_Attempt, Protocol):
 
     async def submit(
         self,
-        type: str,
+        type: str,  # noqa: A002 - the word for it everywhere else
         payload: Any,
         *,
         key: str | None = None,
@@ -143,7 +143,7 @@ class SyncContext(_Attempt, Protocol):
 
     def submit(
         self,
-        type: str,
+        type: str,  # noqa: A002 - the word for it everywhere else
         payload: Any,
         *,
         key: str | None = None,

@@ -15,9 +15,10 @@ MAX_TEXT = 8_192
 _MAX_DEPTH, _MAX_PARTS = 6, 100
 
 _SECRET_KEY = re.compile(
-    r"(^|[_.-])(authorization|auth|token|secret|secrets|password|passwd|pwd|api_?key|access_?key|private_?key"
-    r"|cookies?|dsn|credentials?|signature|bearer)$"
+    r"(^|_)(authorization|auth|token|secret|secrets|password|passwd|pwd|api_?key|access_?key|private_?key"
+    r"|cookies?|dsn|credentials?|signature|bearer)(_\d+)?$"
 )
+_WORD_ENDS = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])")
 _SECRETS = re.compile(
     r"(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
     r"|(?P<user>\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:\"']*:)[^\s/@]+(?=@)"
@@ -33,8 +34,8 @@ FORGING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\
 
 @lru_cache(maxsize=4096)
 def names_secret(key: str) -> bool:
-    """Whether a field of this name is hidden: `GITHUB_TOKEN`, `api-key`, `Set-Cookie`; not `token_count`."""
-    return _SECRET_KEY.search(key.lower()) is not None
+    """Whether a field of this name is hidden: `GITHUB_TOKEN`, `api-key`, `accessToken`; not `token_count`."""
+    return _SECRET_KEY.search(_WORD_ENDS.sub("_", key).lower()) is not None
 
 
 def redact(text: str) -> str:

@@ -51,7 +51,6 @@ def open_reports(dsn: str | None, environment: str, release: str) -> Reports:
             integrations=[DedupeIntegration(), ExcepthookIntegration(), ThreadingIntegration()],
             max_breadcrumbs=0,
             max_request_body_size="never",
-            send_default_pii=False,
             include_local_variables=False,
             before_send=_prepare,
         )

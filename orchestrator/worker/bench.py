@@ -73,4 +73,6 @@ class Bench:
     """Hosts that a client opened in a child process may reach although they are private."""
     http_headers: Callable[[], Mapping[str, str]] = dict
     """Gives the headers that carry the current trace into a child process' requests."""
+    token_join_seconds: float = 0.025
+    """Tokens that follow within this time travel as one event."""
     threads: Threads = field(default_factory=Threads)

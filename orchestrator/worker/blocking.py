@@ -77,7 +77,7 @@ class BlockingContext(SyncContext):
 
     def submit(
         self,
-        type: str,
+        type: str,  # noqa: A002 - the word for it everywhere else
         payload: Any,
         *,
         key: str | None = None,

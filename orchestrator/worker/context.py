@@ -130,7 +130,7 @@ class AttemptContext(Context):
 
     async def submit(
         self,
-        type: str,
+        type: str,  # noqa: A002 - the word for it everywhere else
         payload: Any,
         *,
         key: str | None = None,

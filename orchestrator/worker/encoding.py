@@ -57,9 +57,9 @@ def encode_result(value: Any, what: str, limit_bytes: int) -> bytes:
 def encode_event(content: dict[str, Any]) -> bytes:
     """Return the JSON of an event, always: what cannot be kept is replaced by words."""
     try:
-        encoded = orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
+        encoded = _dumps_leniently(content)
     except TypeError:
-        encoded = orjson.dumps({name: _readable(value) for name, value in content.items()})
+        encoded = _dumps_leniently(_readable(content))
     return _NUL.sub(rb"\1\\ufffd", encoded) if b"\\u0000" in encoded else encoded
 
 
@@ -91,10 +91,23 @@ def _holds_nan(value: Any) -> bool:
 
 def _readable(value: Any) -> Any:
     """The value if JSON takes it, its printed form otherwise."""
+    if isinstance(value, str):
+        return clean(value)
     if isinstance(value, dict):
         return {clean(str(name)): _readable(inner) for name, inner in value.items()}
     try:
-        orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+        _dumps_leniently(value)
     except TypeError:
-        return clean(repr(value))
+        return _printed(value)
     return value
+
+
+def _dumps_leniently(value: Any) -> bytes:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _printed(value: Any) -> str:
+    try:
+        return clean(repr(value))
+    except Exception:  # noqa: BLE001 - its author's __repr__
+        return f"a {type(value).__name__}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.discovery import Handlers
 from orchestrator.domain.errors import UnknownType
-from orchestrator.domain.outcome import Outcome
+from orchestrator.domain.outcome import Failed, Succeeded
 from orchestrator.domain.task import Claim
 from orchestrator.worker.bench import Bench
 from orchestrator.worker.context import AttemptContext
@@ -32,7 +32,7 @@ class Executor:
         self._by_type = dict(handlers)
         self._bench = bench
 
-    async def run(self, claim: Claim) -> Outcome:
+    async def run(self, claim: Claim) -> Succeeded | Failed:
         """Return what the attempt came to; what it told is in the journal, not always written yet.
 
         Raises LeaseLost, and CancelledError when this call is cancelled.
@@ -56,7 +56,9 @@ class Executor:
             context.telling.close()
 
 
-async def _within_timeout(claim: Claim, work: Coroutine[Any, Any, Outcome], awaited: Any) -> Outcome:
+async def _within_timeout(
+    claim: Claim, work: Coroutine[Any, Any, Succeeded | Failed], awaited: Any
+) -> Succeeded | Failed:
     seconds = claim.entry.timeout_seconds
     try:
         async with timeout(seconds):
@@ -66,7 +68,7 @@ async def _within_timeout(claim: Claim, work: Coroutine[Any, Any, Outcome], awai
 
 
 @types.coroutine
-def _go_on(work: Coroutine[Any, Any, Outcome], awaited: Any) -> Generator[Any, Any, Outcome]:
+def _go_on(work: Coroutine[Any, Any, Succeeded | Failed], awaited: Any) -> Generator[Any, Any, Succeeded | Failed]:
     """Finish a coroutine that took its first step already and waits for `awaited`."""
     while True:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from orchestrator.domain.outcome import Failed, Outcome, Succeeded
+from orchestrator.domain.outcome import Failed, Succeeded
 from orchestrator.domain.task import Claim, Entry, TaskError
 
 _LENGTH_BYTES = 4
@@ -50,7 +50,7 @@ def outcome_frame(outcome: Succeeded | Failed) -> Frame:
             return {"op": "outcome", "error": error, "after": after}
 
 
-def read_outcome(sent: Frame) -> Outcome:
+def read_outcome(sent: Frame) -> Succeeded | Failed:
     if "result" in sent:
         return Succeeded(sent["result"].encode())
     return Failed(TaskError(**sent["error"]), sent["after"])

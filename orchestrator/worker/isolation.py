@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.events import EventKind
-from orchestrator.domain.outcome import Outcome
+from orchestrator.domain.outcome import Failed, Succeeded
 from orchestrator.sdk import Handler
 from orchestrator.worker.bench import Submission
 from orchestrator.worker.context import AttemptContext
@@ -36,7 +36,7 @@ class _Child:
     writer: asyncio.StreamWriter
 
 
-async def run_in_process(handler: Handler, source: str, context: AttemptContext) -> Outcome:
+async def run_in_process(handler: Handler, source: str, context: AttemptContext) -> Succeeded | Failed:
     """Run one attempt in a child process; `source` is what `discovery.load` takes to find the handler again.
 
     When this call ends, by a cancellation too, nothing of the child's group is left. Raises LeaseLost.
@@ -104,7 +104,7 @@ def _start(handler: Handler, source: str, context: AttemptContext) -> Frame:
     }
 
 
-async def _serve(child: _Child, context: AttemptContext) -> Outcome | None:
+async def _serve(child: _Child, context: AttemptContext) -> Succeeded | Failed | None:
     """Do what the child asks for until it has an outcome; None when it is gone without one."""
     with suppress(ConnectionError):
         while (frame := await read_frame(child.reader)) is not None:

@@ -5,7 +5,7 @@ import functools
 from typing import Any
 
 from orchestrator.domain.errors import LeaseLost
-from orchestrator.domain.outcome import Outcome, Succeeded
+from orchestrator.domain.outcome import Failed, Succeeded
 from orchestrator.sdk import Handler
 from orchestrator.worker.blocking import BlockingContext
 from orchestrator.worker.context import AttemptContext
@@ -13,14 +13,14 @@ from orchestrator.worker.encoding import encode_result
 from orchestrator.worker.failure import judge
 
 
-async def perform(handler: Handler, context: AttemptContext) -> Outcome:
+async def perform(handler: Handler, context: AttemptContext) -> Succeeded | Failed:
     """Return what the handler came to, whatever it raised.
 
     Raises LeaseLost, and CancelledError when the task it runs in was cancelled: then the handler's own last word,
     unless it is a result, does not count.
     """
     bench = context.bench
-    outcome: Outcome
+    outcome: Succeeded | Failed
     try:
         payload = handler.decode(context.claim.entry.payload)
         result = await _call(handler, payload, context)

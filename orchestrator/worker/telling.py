@@ -1,6 +1,6 @@
 """What one attempt tells: numbered in order, tokens joined, handed to the journal.
 
-An attempt numbers its own events under its fence, so nobody is asked. Tokens that arrive within 25 ms become one
+An attempt numbers its own events under its fence, so nobody is asked. Tokens that arrive close together become one
 event; anything else that is told, and the end of the attempt, sends them first, so the order is kept.
 """
 
@@ -15,7 +15,7 @@ from orchestrator.domain.task import Claim
 from orchestrator.worker.bench import Bench
 from orchestrator.worker.encoding import LONGEST_TEXT, clean, encode_event
 
-JOIN_SECONDS = 0.025
+_FULL = f"told {LAST_TOLD - FIRST_TOLD} events: whatever else this attempt tells is dropped"
 
 
 class Telling:
@@ -52,8 +52,11 @@ class Telling:
     def token(self, text: str) -> None:
         self.check_open()
         self._tokens.append(text)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(JOIN_SECONDS, self._send_tokens)
+        wait_seconds = self._bench.token_join_seconds
+        if not wait_seconds:
+            self._send_tokens()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._send_tokens)
 
     def tell(self, kind: EventKind, data: bytes) -> None:
         """Tell one event whose data is JSON. Raises AttemptEnded."""
@@ -81,11 +84,8 @@ class Telling:
         if self._next > LAST_TOLD:
             return
         if self._next == LAST_TOLD:
-            kind = EventKind.LOG
-            data = encode_event({"text": f"told {LAST_TOLD - 1} events: the rest of this attempt's are dropped", "fields": {}})
-        claim = self._claim
-        at = self._bench.clock.now()
-        self._bench.journal.append(
-            Told(claim.entry.id, claim.entry.tenant, claim.fence, self._next, kind, data, at)
-        )
+            kind, data = EventKind.LOG, encode_event({"text": _FULL, "fields": {}})
+        entry, fence = self._claim.entry, self._claim.fence
+        told = Told(entry.id, entry.tenant, fence, self._next, kind, data, self._bench.clock.now())
+        self._bench.journal.append(told)
         self._next += 1

@@ -41,7 +41,7 @@ for at, id in ipairs(ids) do
     redis.call("HSET", task, "status", "running", "attempt", attempt, "lease",
       lease .. " " .. now_text .. " " .. scores[at])
     if heard[2 * at] > 0 and not (attempt == 1 and expires(row[1]) <= now) then
-      tell(channels[at], number, 0, "running", attempt)
+      tell(channels[at], number, 0, "running", attempt, now)
     end
     leases[#leases + 1], leases[#leases + 2] = deadline, id
     row[5], row[6], row[7], row[8] = id, fence, attempt, tonumber(scores[at])

@@ -1,7 +1,7 @@
 -- Put tasks in order, or aside until due. A task that the queue holds already is left alone.
 -- KEYS     queue (prefix), pending (prefix), scheduled, queues, epoch, tick, control, tasks (prefix), lock (prefix)
--- ARGV     step_us; then for each task: id, queue, priority, ready_at_us or "", status while delayed, n, n fields
---          and values of its hash
+-- ARGV     step_us; then for each task: id, queue, priority, ready_at_us or "", status while delayed, 1 if it was
+--          restored (it counts to no epoch then) or 0, n, n fields and values of its hash
 -- RETURNS  {"enqueued", 1 or 0 for each task}
 local step, now = tonumber(ARGV[1]), now_us()
 local epoch = redis.call("HGET", KEYS[5], "epoch") or "0"
@@ -9,7 +9,7 @@ local first = math.max(now, tonumber(redis.call("GET", KEYS[6]) or 0) + 1)
 local tick, places, reply, at = first, {}, { "enqueued" }, 2
 
 while ARGV[at] do
-  local id, queue, ready, size = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 5]
+  local id, queue, ready, size = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 6]
   local task, lock = KEYS[8] .. id, KEYS[9] .. id
   local holder = redis.call("GET", lock)
   if redis.call("EXISTS", task) == 1 or (holder and holder ~= "dropped") then
@@ -23,7 +23,8 @@ while ARGV[at] do
       ready = tonumber(ready)
       if ready > now then status = ARGV[at + 4] end
     end
-    redis.call("HSET", task, "status", status, "epoch", epoch, unpack(ARGV, at + 6, at + 5 + size))
+    redis.call("HSET", task, "status", status, "epoch", ARGV[at + 5] == "1" and "0" or epoch,
+      unpack(ARGV, at + 7, at + 6 + size))
     if holder then redis.call("DEL", lock) end
     if status == "queued" then
       place[#place + 1], place[#place + 2] = ready + ARGV[at + 2] * step, id
@@ -32,7 +33,7 @@ while ARGV[at] do
     end
     reply[#reply + 1] = 1
   end
-  at = at + 6 + size
+  at = at + 7 + size
 end
 
 for queue, place in pairs(places) do

@@ -54,7 +54,7 @@ local function listeners(channels)
   return redis.call("PUBSUB", "NUMSUB", unpack(channels))
 end
 
-local STATUS = '{"fence":"%s","number":%d,"kind":"status","data":{"status":"%s","attempt":%d},"at":null}'
-local function tell(channel, fence, number, status, attempt)
-  redis.call("PUBLISH", channel, string.format(STATUS, fence, number, status, attempt))
+local STATUS = '{"fence":"%s","number":%d,"kind":"status","data":{"status":"%s","attempt":%d},"at":%d}'
+local function tell(channel, fence, number, status, attempt, at_us)
+  redis.call("PUBLISH", channel, string.format(STATUS, fence, number, status, attempt, at_us))
 end

@@ -39,7 +39,7 @@ for nth, lock in ipairs(locks) do
   end
   if mine then
     ended[#ended + 1] = id
-    if heard[2 * nth] > 0 then tell(channels[nth], fence, 999997, status, ARGV[head + 3]) end
+    if heard[2 * nth] > 0 then tell(channels[nth], fence, 999997, status, ARGV[head + 3], now) end
   end
   reply[nth + 1] = mine and 1 or 0
   if size ~= "0" then at = at + 3 + size end

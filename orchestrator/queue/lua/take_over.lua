@@ -1,8 +1,9 @@
--- Lease anew, under higher fences, tasks whose lease ran out. A lease without its hash is removed.
+-- Lease anew, under higher fences, tasks whose lease ran out. A lease that the task's hash knows
+-- nothing of (the queue was emptied) is removed: if it is missing, it is restored from Postgres.
 -- KEYS     leases, epoch, tasks (prefix), lock (prefix)
 -- ARGV     worker, limit, hold_ms
 -- RETURNS  {"claimed", now_us, epoch, then for each task {task, payload, crashes, epoch, id, fence, attempt,
---          score}} | {"no_epoch"}
+--          score, fence of the lost lease}} | {"no_epoch"}
 local worker, hold, now = ARGV[1], ARGV[3], now_us()
 local now_ms = math.floor(now / 1000)
 local epoch, fence = read_epoch(KEYS[2], tonumber(ARGV[2]))
@@ -12,15 +13,15 @@ for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", decimal(now_ms)
   local task = KEYS[3] .. id
   local row = redis.call("HMGET", task, "task", "payload", "crashes", "epoch", "attempt", "lease")
   redis.call("ZREM", KEYS[1], id)
-  if row[1] then
+  if row[6] then
     fence = fence + 1
     redis.call("HINCRBY", KEYS[2], "counter", 1)
     local lease = worker .. ":" .. decimal(fence)
     redis.call("SET", KEYS[4] .. id, lease, "PX", hold)
-    local started, score = string.match(row[6], "(%d+) (%d+)$")
+    local lost, started, score = string.match(row[6], ":(%d+) (%d+) (%d+)$")
     redis.call("HSET", task, "lease", lease .. " " .. started .. " " .. score)
     redis.call("ZADD", KEYS[1], decimal(now_ms + hold), id)
-    row[5], row[6], row[7], row[8] = id, fence, tonumber(row[5]), tonumber(score)
+    row[5], row[6], row[7], row[8], row[9] = id, fence, tonumber(row[5]), tonumber(score), tonumber(lost)
     reply[#reply + 1] = row
   end
 end

@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check fmt lock bench
+
+bin := .venv/bin
+pin := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml
+
+help:  ## Print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+setup:  ## Make .venv, or bring it up to the lock
+	@./aurea --version
+
+up:  ## Start everything on this machine
+	@./aurea up
+
+test:  ## Run all tests
+	@./aurea test
+
+check: setup  ## Format, lint, types, import layers, house tests
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/python -m pytest tests/house
+
+fmt: setup  ## Format the code and mend what can be mended
+	$(bin)/ruff check --fix --quiet .
+	$(bin)/ruff format .
+
+lock:  ## Compile both locks anew (needs uv)
+	$(pin) --extra embedded --group test --group lint --output-file requirements.lock
+	$(pin) --output-file requirements.prod.lock
+
+bench: setup  ## Measure this system beside others
+	$(bin)/aurea bench

@@ -1,0 +1,52 @@
+"""Moves that no worker makes: a task is cancelled, expires, is due, or is opened again.
+
+Those that end or open a task carry a fence of their own; from their commit on, no attempt before them can write.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from orchestrator.domain.ids import Fence, TaskId, Tenant
+from orchestrator.domain.task import Task
+from orchestrator.ledger.database import Database
+from orchestrator.ledger.records import task_of
+from orchestrator.ledger.statements import load
+
+_SQL = load("moves")
+
+
+class Moves:
+    _database: Database
+
+    async def cancel(self, tenant: Tenant, task_id: TaskId, fence: Fence) -> Task | None:
+        """End a task and its open run; None when there is no such task or it is final already."""
+        row = await self._database.row(_SQL["cancel"], tenant, task_id, fence)
+        return None if row is None else task_of(row)
+
+    async def reopen(
+        self,
+        tenant: Tenant,
+        ids: Sequence[TaskId],
+        fence: Fence,
+        run_ats: Sequence[datetime | None],
+        *,
+        only_dead: bool = False,
+    ) -> list[Task]:
+        """Open final tasks again, each due at its moment or now, with no attempt used; return those opened.
+
+        An `expires_at` that has passed is forgotten. A key that was let go stays free.
+        """
+        rows = await self._database.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead)
+        return [task_of(row) for row in rows]
+
+    async def has_expired(self) -> bool:
+        """Whether `expire` would find a task; costs one look into an index."""
+        return bool(await self._database.value(_SQL["has_expired"]))
+
+    async def expire(self, fence: Fence, limit: int) -> list[Task]:
+        """End tasks that no attempt has started by their `expires_at`; leaves out rows that others are writing."""
+        return [task_of(row) for row in await self._database.rows(_SQL["expire"], fence, limit)]
+
+    async def promote(self, ids: Sequence[TaskId]) -> None:
+        """Show tasks that became due as queued. Nothing depends on it."""
+        await self._database.change(_SQL["promote"], ids)

@@ -1,0 +1,77 @@
+"""Reading tasks: one, lists, and the dead letters. Every statement names the tenant."""
+
+from datetime import datetime, timedelta
+
+import orjson
+
+from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
+from orchestrator.domain.ids import TaskId, Tenant, task_id
+from orchestrator.domain.states import State
+from orchestrator.domain.task import Task
+from orchestrator.ledger.database import Database
+from orchestrator.ledger.records import task_of
+from orchestrator.ledger.statements import load
+
+_SQL = load("reading")
+
+_LOWEST = TaskId("00000000-0000-0000-0000-000000000000")
+_HIGHEST = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
+CLOCKS_APART = timedelta(hours=1)
+"""An id carries its maker's time; this much it may differ from `created_at`."""
+
+
+class Reading:
+    _database: Database
+
+    async def read(self, tenant: Tenant, task_id: TaskId) -> Task | None:
+        row = await self._database.row(_SQL["read"], tenant, task_id)
+        return None if row is None else task_of(row)
+
+    async def page(self, tenant: Tenant, wanted: TaskFilter, before: TaskId | None, limit: int) -> list[Task]:
+        """Return tasks that fit, newest first, below the id `before`."""
+        rows = await self._database.rows(
+            _SQL["page"],
+            tenant,
+            list(State) if wanted.status is None else [wanted.status],
+            min(before or _HIGHEST, id_at(wanted.created_before, CLOCKS_APART) or _HIGHEST),
+            id_at(wanted.created_after, -CLOCKS_APART) or _LOWEST,
+            wanted.created_after,
+            wanted.created_before,
+            wanted.type,
+            wanted.queue,
+            None if wanted.tag is None else orjson.dumps(dict([wanted.tag])).decode(),
+            wanted.parent_id,
+            wanted.q,
+            limit,
+        )
+        return [task_of(row) for row in rows]
+
+    async def dead(self, tenant: Tenant, wanted: DeadFilter, before: TaskId | None, limit: int) -> list[Task]:
+        """Return dead letters that fit, newest first, below the id `before`."""
+        rows = await self._database.rows(
+            _SQL["dead"], tenant, before or _HIGHEST, wanted.type, wanted.fingerprint, limit
+        )
+        return [task_of(row) for row in rows]
+
+    async def dead_ids(self, tenant: Tenant, wanted: DeadFilter, limit: int) -> list[TaskId]:
+        """Return the oldest dead letters that fit."""
+        rows = await self._database.rows(_SQL["dead_ids"], tenant, wanted.type, wanted.fingerprint, limit)
+        return [TaskId(row["id"]) for row in rows]
+
+    async def dead_letters(self) -> int:
+        """Return how many there are, of all tenants."""
+        number: int = await self._database.value(_SQL["dead_letters"])
+        return number
+
+    async def dead_groups(self, tenant: Tenant, limit: int = 200) -> list[DeadGroup]:
+        """Return dead letters counted by cause and type, the largest group first."""
+        rows = await self._database.rows(_SQL["dead_groups"], tenant, limit)
+        return [DeadGroup(**row) for row in rows]
+
+
+def id_at(moment: datetime | None, shift: timedelta) -> TaskId | None:
+    """Return the lowest id of the millisecond `shift` away from a moment, as far as ids reach."""
+    if moment is None:
+        return None
+    unix_ms = int((moment.timestamp() + shift.total_seconds()) * 1000)
+    return task_id(min(max(unix_ms, 0), 2**48 - 1), 0)

@@ -1,0 +1,60 @@
+-- name: read
+select {task} from orchestrator_tasks where tenant = $1::text and id = $2::uuid
+
+-- name: page
+-- Each state is walked from its newest task in the index (tenant, status, id); the first of all of them are the page.
+select {task}
+from unnest($2::text[]::orchestrator_state[]) as wanted (state)
+cross join lateral (
+  select *
+  from orchestrator_tasks t
+  where t.tenant = $1::text and t.status = wanted.state and t.id < $3::uuid and t.id >= $4::uuid
+    and ($5::timestamptz is null or t.created_at >= $5::timestamptz)
+    and ($6::timestamptz is null or t.created_at < $6::timestamptz)
+    and ($7::text is null or t.type = $7::text)
+    and ($8::text is null or t.queue = $8::text)
+    and ($9::jsonb is null or (t.tags <> '{}' and t.tags @> $9::jsonb))
+    and ($10::uuid is null or t.parent_id = $10::uuid)
+    and ($11::text is null
+      or strpos(lower(concat_ws(' ', t.type, t.idempotency_key, t.tags, t.error)), lower($11::text)) > 0)
+  order by t.id desc
+  limit $12::integer
+) as t
+order by t.id desc
+limit $12::integer
+
+-- name: dead
+select {task}
+from orchestrator_tasks
+where tenant = $1::text and status = 'failed' and id < $2::uuid
+  and ($3::text is null or type = $3::text)
+  and ($4::text is null or error ->> 'fingerprint' = $4::text)
+order by orchestrator_tasks.id desc
+limit $5::integer
+
+-- name: dead_ids
+select id::text
+from orchestrator_tasks
+where tenant = $1::text and status = 'failed'
+  and ($2::text is null or type = $2::text)
+  and ($3::text is null or error ->> 'fingerprint' = $3::text)
+order by orchestrator_tasks.id
+limit $4::integer
+
+-- name: dead_letters
+select count(*) from orchestrator_tasks where status = 'failed'
+
+-- name: dead_groups
+with counted as (
+  select coalesce(error ->> 'fingerprint', '') as fingerprint, type, count(*), max(finished_at) as last_at,
+    max(id::text) as newest
+  from orchestrator_tasks
+  where tenant = $1::text and status = 'failed'
+  group by 1, 2
+  order by count(*) desc, last_at desc
+  limit $2::integer
+)
+select c.fingerprint, c.type, c.count, coalesce(t.error ->> 'message', '') as message, c.last_at
+from counted c
+join orchestrator_tasks t on t.id = c.newest::uuid
+order by c.count desc, c.last_at desc

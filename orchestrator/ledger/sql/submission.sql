@@ -1,0 +1,42 @@
+-- name: insert
+insert into orchestrator_tasks (
+  id, tenant, type, status, queue, priority, payload, tags, max_retries, timeout_seconds, idempotency_key, key_held,
+  key_until_final, key_expires_at, fingerprint, parent_id, delayed, run_at, expires_at, created_at, traceparent
+)
+select
+  n.id, n.tenant, n.type,
+  case when n.run_at is null then 'queued'::orchestrator_state else 'scheduled' end,
+  n.queue, n.priority, n.payload::json, n.tags::jsonb, n.max_retries, n.timeout_seconds, n.idempotency_key,
+  n.idempotency_key is not null, n.key_until_final, n.key_expires_at, n.fingerprint, n.parent_id, n.run_at is not null,
+  n.run_at, n.expires_at, n.created_at, n.traceparent
+from unnest(
+  $1::uuid[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::integer[], $9::float8[],
+  $10::text[], $11::boolean[], $12::timestamptz[], $13::bytea[], $14::uuid[], $15::timestamptz[], $16::timestamptz[],
+  $17::timestamptz[], $18::text[]
+) as n (
+  id, tenant, type, queue, priority, payload, tags, max_retries, timeout_seconds,
+  idempotency_key, key_until_final, key_expires_at, fingerprint, parent_id, run_at, expires_at,
+  created_at, traceparent
+)
+on conflict do nothing
+
+-- name: holders
+-- Who stands in the way of each row: the row itself, from an earlier try, or the holder of its key.
+select
+  exists (select from orchestrator_tasks t where t.id = n.id) as stored,
+  h.id::text,
+  h.fingerprint,
+  coalesce(h.key_expires_at <= now(), false) as expired
+from unnest($1::uuid[], $2::text[], $3::text[]) with ordinality as n (id, tenant, idempotency_key, place)
+left join orchestrator_tasks h on h.tenant = n.tenant and h.idempotency_key = n.idempotency_key and h.key_held
+order by n.place
+
+-- name: release
+with held as materialized (
+  select id
+  from orchestrator_tasks
+  where id = any($1::uuid[]) and key_held and key_expires_at <= now()
+  order by id
+  for no key update
+)
+update orchestrator_tasks t set key_held = false from held h where t.id = h.id

@@ -1,0 +1,52 @@
+-- name: live_ids
+-- What is live and does not wait for something else: the ids the queue should hold.
+select id::text from orchestrator_tasks where id > $1::uuid and status < 'waiting' order by orchestrator_tasks.id limit $2
+
+-- name: fresh_ids
+select id::text
+from orchestrator_tasks
+where id >= $1::uuid and id < $2::uuid and status < 'waiting'
+order by orchestrator_tasks.id
+
+-- name: entries_of
+select id::text, tenant, type, queue, priority, payload, max_retries, timeout_seconds, traceparent, attempt, crashes,
+  (extract(epoch from coalesce(run_at, created_at)) * 1000000)::bigint as ready_at_us,
+  (extract(epoch from expires_at) * 1000000)::bigint as expires_at_us,
+  status = 'retrying' as retrying
+from orchestrator_tasks
+where id = any($1::uuid[]) and status < 'waiting'
+order by orchestrator_tasks.id
+
+-- name: next_epoch
+select nextval('orchestrator_epoch')
+
+-- name: last_epoch
+select case when is_called then last_value else 0 end from orchestrator_epoch
+
+-- name: pause
+insert into orchestrator_queues as q (name, paused) values ($1::text, $2::boolean)
+on conflict (name) do update set paused = excluded.paused, changed_at = now() where q.paused <> excluded.paused
+
+-- name: paused_queues
+select name from orchestrator_queues where paused
+
+-- name: prune
+-- Walks from the oldest task; none that was created after the retention's end can have finished before it.
+with old as materialized (
+  select id
+  from orchestrator_tasks
+  where id < $1::uuid and status >= 'succeeded' and finished_at < $2::timestamptz
+  order by id
+  limit $3::integer
+  for update skip locked
+), runs as (
+  delete from orchestrator_runs r using old where r.task_id = old.id
+), events as (
+  delete from orchestrator_events e using old where e.task_id = old.id
+), steps as (
+  delete from orchestrator_steps s using old where s.task_id = old.id
+)
+delete from orchestrator_tasks t using old where t.id = old.id
+
+-- name: ping
+select 1

@@ -1,0 +1,109 @@
+"""Submission: new tasks, each at most once.
+
+A row is known again by its id, so a batch whose commit is unknown may be sent again as it is. A task whose key is
+held by another is not stored; who holds it is the answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.task import NewTask
+from orchestrator.ledger.database import Database
+from orchestrator.ledger.statements import load
+
+_SQL = load("submission")
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """The task is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """Another task holds the key; equal fingerprints mean that the same was asked for."""
+
+    task_id: TaskId
+    fingerprint: bytes
+
+
+_INSERTED = Inserted()
+
+
+class Submission:
+    _database: Database
+
+    async def insert(self, tasks: Sequence[NewTask]) -> list[Inserted | Existing]:
+        """Store the tasks whose key is free and answer in their order. Of two with one key the first is stored.
+
+        A key whose time is over is free. A crash half-way leaves each task stored or not, never half.
+        """
+        existing: dict[TaskId, Existing] = {}
+        waiting = _by_key(tasks)
+        # What is neither stored nor refused lost its holder meanwhile, and is tried again.
+        while waiting and await self._database.change(_SQL["insert"], *_columns(waiting)) < len(waiting):
+            waiting = await self._refuse(waiting, existing)
+        return [existing.get(task.id, _INSERTED) for task in tasks]
+
+    async def _refuse(self, tasks: Sequence[NewTask], existing: dict[TaskId, Existing]) -> list[NewTask]:
+        """Note who holds the keys of tasks that were not stored; return those whose key is free now."""
+        free, expired = [], []
+        for task, holder in zip(tasks, await self._holders(tasks), strict=True):
+            if holder["stored"]:
+                continue
+            if holder["id"] is None:
+                free.append(task)
+            elif holder["expired"]:
+                free.append(task)
+                expired.append(holder["id"])
+            else:
+                existing[task.id] = Existing(TaskId(holder["id"]), holder["fingerprint"])
+        if expired:
+            await self._release(expired)
+        return free
+
+    async def _holders(self, tasks: Sequence[NewTask]) -> list[asyncpg.Record]:
+        return await self._database.rows(
+            _SQL["holders"],
+            [task.id for task in tasks],
+            [task.tenant for task in tasks],
+            [task.idempotency_key for task in tasks],
+        )
+
+    async def _release(self, ids: Sequence[str]) -> None:
+        await self._database.change(_SQL["release"], ids)
+
+
+def _by_key(tasks: Sequence[NewTask]) -> Sequence[NewTask]:
+    """In the order of their keys: two batches that wait for each other's keys do so in one order only."""
+    if all(task.idempotency_key is None for task in tasks):
+        return tasks
+    return sorted(tasks, key=lambda task: (task.tenant, task.idempotency_key or ""))
+
+
+def _columns(tasks: Sequence[NewTask]) -> tuple[list[Any], ...]:
+    return (
+        [task.id for task in tasks],
+        [task.tenant for task in tasks],
+        [task.type for task in tasks],
+        [task.queue for task in tasks],
+        [task.priority for task in tasks],
+        [task.payload.decode() for task in tasks],
+        [orjson.dumps(task.tags).decode() if task.tags else "{}" for task in tasks],
+        [task.max_retries for task in tasks],
+        [task.timeout_seconds for task in tasks],
+        [task.idempotency_key for task in tasks],
+        [task.key_until_final for task in tasks],
+        [task.key_expires_at for task in tasks],
+        [None if task.idempotency_key is None else task.fingerprint for task in tasks],
+        [task.parent_id for task in tasks],
+        [task.run_at for task in tasks],
+        [task.expires_at for task in tasks],
+        [task.created_at for task in tasks],
+        [task.traceparent for task in tasks],
+    )

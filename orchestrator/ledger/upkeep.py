@@ -1,0 +1,54 @@
+"""Upkeep: what the chores ask, to rebuild the queue, open epochs, remember pauses and forget old tasks."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.task import Entry
+from orchestrator.ledger.database import Database
+from orchestrator.ledger.reading import CLOCKS_APART, id_at
+from orchestrator.ledger.records import entry_of
+from orchestrator.ledger.statements import load
+
+_SQL = load("upkeep")
+
+
+class Upkeep:
+    _database: Database
+
+    async def live_ids(self, after: TaskId, limit: int) -> list[TaskId]:
+        """Return the next ids behind `after` of tasks that the queue should hold, waiting or leased."""
+        return [row["id"] for row in await self._database.rows(_SQL["live_ids"], after, limit)]
+
+    async def fresh_ids(self, first: TaskId, until: TaskId) -> list[TaskId]:
+        """Return the ids of such tasks from `first` on and below `until`."""
+        return [row["id"] for row in await self._database.rows(_SQL["fresh_ids"], first, until)]
+
+    async def entries_of(self, ids: Sequence[TaskId]) -> list[Entry]:
+        """Return what the queue should hold of these tasks; leaves out those that have ended or wait."""
+        return [entry_of(row) for row in await self._database.rows(_SQL["entries_of"], ids)]
+
+    async def next_epoch(self) -> int:
+        """Return a number higher than every one before it, whatever happens to the caller."""
+        epoch: int = await self._database.value(_SQL["next_epoch"])
+        return epoch
+
+    async def last_epoch(self) -> int:
+        """Return the highest epoch given out; 0 before the first."""
+        epoch: int = await self._database.value(_SQL["last_epoch"])
+        return epoch
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        await self._database.change(_SQL["pause"], queue, paused)
+
+    async def paused_queues(self) -> set[str]:
+        return {row["name"] for row in await self._database.rows(_SQL["paused_queues"])}
+
+    async def prune(self, finished_before: datetime, limit: int) -> int:
+        """Delete the oldest tasks that ended before a moment, with their runs, events and steps; return how many."""
+        newest = id_at(finished_before, CLOCKS_APART)
+        return await self._database.change(_SQL["prune"], newest, finished_before, limit)
+
+    async def ping(self) -> None:
+        """Return when Postgres answered; raises Unavailable."""
+        await self._database.value(_SQL["ping"])

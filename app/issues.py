@@ -38,10 +38,6 @@ _SENTENCES = {
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
     "enum": "must be one of {expected}",
-    "timezone_aware": "must name its offset from UTC, as in 2026-11-20T09:00:00Z",
-    "datetime_type": "must be a time in RFC 3339, as in 2026-11-20T09:00:00Z",
-    "datetime_parsing": "must be a time in RFC 3339, as in 2026-11-20T09:00:00Z",
-    "datetime_from_date_parsing": "must be a time in RFC 3339, as in 2026-11-20T09:00:00Z",
 }
 
 

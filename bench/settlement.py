@@ -8,7 +8,7 @@ from redis import Redis
 from bench.stage import Failure, Stage
 
 _LEASES = "aurea:leases"
-_SUCCEEDED = "select count(*) from orchestrator_tasks where status = 'succeeded'"
+_COUNT = "select count(*) from orchestrator_tasks where status = $1"
 
 
 def settled_at(stage: Stage, tasks: int) -> float:
@@ -19,15 +19,20 @@ def settled_at(stage: Stage, tasks: int) -> float:
     addresses = stage.servers.addresses
     with Redis.from_url(addresses["redis"]) as client:
         moment = stage.watch(lambda: not client.zcard(_LEASES), "every lease was given back")
-    kept = asyncio.run(_kept(addresses["postgres"]))
-    if kept != tasks:
-        raise Failure(f"{kept} results are kept of {tasks} tasks")
+    require_kept(stage, "succeeded", tasks)
     return moment
 
 
-async def _kept(postgres: str) -> int:
+def require_kept(stage: Stage, status: str, tasks: int) -> None:
+    """Raises Failure unless Postgres holds exactly this many tasks of this status."""
+    kept = asyncio.run(_kept(stage.servers.addresses["postgres"], status))
+    if kept != tasks:
+        raise Failure(f"Postgres holds {kept} tasks that are {status}, not {tasks}")
+
+
+async def _kept(postgres: str, status: str) -> int:
     connection = await asyncpg.connect(postgres)
     try:
-        return int(await connection.fetchval(_SUCCEEDED))
+        return int(await connection.fetchval(_COUNT, status))
     finally:
         await connection.close()

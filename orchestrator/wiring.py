@@ -35,7 +35,7 @@ from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
-from orchestrator.telemetry.traces import open_traces
+from orchestrator.telemetry.traces import open_traces, outgoing_headers
 from orchestrator.worker.chores import order, retention
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
@@ -69,7 +69,7 @@ async def open_runtime(settings: Settings, role: Role) -> AsyncIterator[Runtime]
         closing.push_async_callback(blocking.aclose)
         subscriptions = Subscriptions(commands, keys)
         closing.push_async_callback(subscriptions.stop)
-        http = open_client(settings.aurea_allow_private_hosts)
+        http = open_client(settings.aurea_allow_private_hosts, headers=outgoing_headers)
         closing.push_async_callback(http.aclose)
         runtime = Runtime(
             ledger=PostgresLedger(pool),

@@ -1,6 +1,5 @@
 """What a list may be narrowed to, and how the query's text becomes a filter."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -9,21 +8,12 @@ from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
 from orchestrator.domain.filters import TaskFilter
 from orchestrator.domain.ids import TaskId, parse_task_id
 from orchestrator.domain.states import State
+from orchestrator.operations.request import Moment
 
 
-def _moment(text: str) -> datetime:
-    """Read an RFC 3339 time. A `+` that the query string turned into a space is taken for what it was."""
-    moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else "")
-    if moment.tzinfo is None:
-        raise ValueError
-    return moment.astimezone(UTC)
-
-
-def _read_moment(text: str) -> datetime:
-    try:
-        return _moment(text)
-    except (ValueError, OverflowError):
-        raise ValueError("must be a time in RFC 3339, as in 2026-11-20T09:00:00Z") from None
+def _with_plus(text: str) -> str:
+    """An offset's `+` that was not escaped arrives as a space."""
+    return text.replace(" ", "+")
 
 
 def _storable(text: str) -> str:
@@ -32,7 +22,7 @@ def _storable(text: str) -> str:
     return text
 
 
-Moment = Annotated[datetime, BeforeValidator(_read_moment)]
+QueryMoment = Annotated[Moment, BeforeValidator(_with_plus)]
 Text = Annotated[str, AfterValidator(_storable), Field(max_length=400)]
 
 
@@ -46,8 +36,8 @@ class TaskQuery(BaseModel):
     queue: Text | None = None
     tag: Annotated[Text | None, Field(description="`key:value`")] = None
     parent_id: Text | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
+    created_after: QueryMoment | None = None
+    created_before: QueryMoment | None = None
     q: Annotated[Text | None, Field(description="Text in the type, the key, the tags or the error.")] = None
     cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50

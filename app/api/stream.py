@@ -1,12 +1,14 @@
 """/stream/{id}: a task's events as they happen, from any place to its end (server-sent events)."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
+from starlette.types import Receive, Scope, Send
 
 from app.deps import PrincipalOf, TaskIdOf, desk_of
 from app.render import event_frame
@@ -19,6 +21,8 @@ from orchestrator.operations.follow import follow
 HEARTBEAT_SECONDS = 15
 _DEAF_SECONDS = 60
 """A reader that takes nothing for so long is cut off; it resumes where it was."""
+
+_FAREWELL_SECONDS = 0.5
 
 router = APIRouter(tags=["stream"])
 
@@ -44,9 +48,20 @@ async def stream(
     if task.status in FINAL and after >= task.fence * SPAN + END:
         return Response(status_code=204)
     events = follow(desk.runtime, principal.tenant, task_id, after)
-    return EventSourceResponse(
+    return EventStream(
         _frames(events), ping=HEARTBEAT_SECONDS, ping_message_factory=_heartbeat, send_timeout=_DEAF_SECONDS
     )
+
+
+class EventStream(EventSourceResponse):
+    """A stream that the server's own leaving ends properly: its reader sees an end, not a cut."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+        if self.active:  # neither the events nor the reader ended it
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes, None]:

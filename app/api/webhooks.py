@@ -4,6 +4,8 @@ The signature stands for the token. Nothing is parsed, let alone stored, before 
 found good; a delivery that was seen before answers with its task.
 """
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request, Response
 
 from app import shapes
@@ -18,6 +20,9 @@ from orchestrator.operations.request import TaskRequest
 from orchestrator.operations.submit import Receipt
 
 router = APIRouter(tags=["webhooks"], route_class=BodyRoute)
+
+_WRAPPING_BYTES = 4096
+"""What a payload holds besides the body: the event, the delivery's id, a few headers."""
 
 
 @router.post("/webhooks/{source}", operation_id="webhooks_receive", status_code=202, response_model=shapes.Task)
@@ -47,7 +52,7 @@ async def _receive(request: Request, desk: Desk, name: str) -> Receipt:
     incoming = Incoming(dict(request.scope["headers"]), await read_body(request, source.most_bytes))
     if not source.prove(incoming, secret):
         raise SignatureRefused(f"the signature does not match the body: check that {name} and {source.variable} agree")
-    origin = origin_of(request, DEFAULT_TENANT)
+    origin = replace(origin_of(request, DEFAULT_TENANT), most_payload_bytes=source.most_bytes + _WRAPPING_BYTES)
     try:
         return await desk.intake.submit(_task(name, source.read(incoming)), origin)
     except KeyConflict as seen:

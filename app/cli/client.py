@@ -80,10 +80,14 @@ class Api:
                 f"{self.url} answered {response.status_code} and no reason",
                 "check that AUREA_URL is the address of an AUREA API",
             )
-        lines = [f"{plain(issue['pointer'])}: {plain(issue['detail'])}" for issue in problem.get("errors") or ()]
+        detail = plain(problem.get("detail") or problem.get("title") or str(response.status_code))
+        issues = [(plain(issue["pointer"]), plain(issue["detail"])) for issue in problem.get("errors") or ()]
+        lines = [f"{where}: {what}" for where, what in issues if not (where in detail and what in detail)]
         if wait := response.headers.get("Retry-After"):
             lines.append(f"try again in {plain(wait)} s")
-        complain(plain(problem.get("detail") or problem.get("title") or str(response.status_code)), *lines)
+        if response.is_server_error and problem.get("trace_id"):
+            lines.append(f"trace_id {plain(problem['trace_id'])}")
+        complain(detail, *lines)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:

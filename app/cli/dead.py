@@ -60,8 +60,10 @@ def replay(
     filtered = type_name is not None or fingerprint is not None
     if bool(ids) + filtered + everything != 1:
         raise typer.BadParameter("say which: ids, or --type and --fingerprint, or --all")
-    wanted: dict[str, Any] = {"ids": ids, "type": type_name, "fingerprint": fingerprint, "rate_per_second": rate}
-    body = {name: value for name, value in wanted.items() if value}
+    wanted = {name: value for name, value in (("type", type_name), ("fingerprint", fingerprint)) if value is not None}
+    body: dict[str, Any] = {"ids": ids} if ids else {"filter": wanted}
+    if rate is not None:
+        body["rate_per_second"] = rate
     answer, _ = open_api().post("/dead/replay", body)
     if as_json:
         print_json(answer)

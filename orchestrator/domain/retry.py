@@ -7,7 +7,7 @@ spreads a herd best (AWS Architecture Blog, "Exponential Backoff And Jitter").
 from dataclasses import dataclass
 
 MAX_CRASHES = 3
-"""The third crash of a worker under the same task makes it a dead letter marked `poison`."""
+"""The third crash under the same task makes it a dead letter marked `poison`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +23,12 @@ def backoff(policy: RetryPolicy, failures: int, chance: float) -> float:
     """Return the seconds to wait after this many failures; `chance` is uniform in [0, 1)."""
     ceiling = min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failures - 1, 60))
     return chance * ceiling
+
+
+def is_suspect(crashes: int) -> bool:
+    """Whether the next crash would be the last: such a task runs in a process of its own.
+
+    A worker that dies takes the innocent with it, and the same ones are claimed together again. Alone, a task that
+    kills its process is the only one that is counted.
+    """
+    return crashes >= MAX_CRASHES - 1

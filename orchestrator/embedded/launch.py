@@ -1,16 +1,18 @@
-"""Becomes another program that ends when its parent ends, and that is not root.
+"""Becomes another program that ends when its parent ends, and that is neither root nor nameless.
 
 Run by path in a bare interpreter: `python -I -S launch.py PARENT SIGNAL FOLDER COMMAND...`. Doing this in a program of
 its own, and not between fork and exec, keeps it safe whatever threads the parent has, and costs 15 ms.
 
 PARENT is the parent's process id; SIGNAL the number it sends this process as it dies (Linux only). FOLDER, when not
-empty, belongs to a server that refuses to run as root. As root it is then started in a user namespace in which root
-has another number: files stay root's. Where namespaces are forbidden (Docker's default), it becomes `nobody`, keeps the
-right to open root's files, and FOLDER is given to it.
+empty, belongs to a server that refuses to run as root, or as a user that the system has no name for (a container's
+arbitrary one). It is then started in a user namespace in which this user has the number of `nobody`: files stay as they
+are. Where namespaces are forbidden (Docker's default), root becomes `nobody`, keeps the right to open root's files, and
+FOLDER is given to it.
 """
 
 import ctypes
 import os
+import pwd
 import sys
 
 NOBODY = 65534
@@ -23,8 +25,8 @@ CAP_DAC_OVERRIDE = 1  # open files whatever their owner
 def main(arguments: list[str]) -> None:
     """Replace this process; exits with a message when that is impossible."""
     parent, signal_number, folder, *command = arguments
-    if folder and os.geteuid() == 0:
-        _leave_root(folder)
+    if folder and (os.geteuid() == 0 or not _has_name(os.geteuid())):
+        _change_user(folder)
     if sys.platform == "linux":
         # Last, because a change of user clears it.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
@@ -33,17 +35,27 @@ def main(arguments: list[str]) -> None:
     os.execv(command[0], command)  # noqa: S606 - becoming that program is the point
 
 
-def _leave_root(folder: str) -> None:
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _change_user(folder: str) -> None:
+    user, group = os.geteuid(), os.getegid()
     if sys.platform != "linux":
         sys.exit("Postgres does not run as root here: start as another user, or set DATABASE_URL")
     libc = ctypes.CDLL(None, use_errno=True)
     if _namespaces_allowed(libc):
-        _give(folder, 0)
+        if user == 0:
+            _give(folder, 0)
         libc.unshare(CLONE_NEWUSER)
         _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{NOBODY} 0 1")
-        _write("/proc/self/gid_map", f"{NOBODY} 0 1")
-    else:
+        _write("/proc/self/uid_map", f"{NOBODY} {user} 1")
+        _write("/proc/self/gid_map", f"{NOBODY} {group} 1")
+    elif user == 0:
         _give(folder, NOBODY)
         _become_nobody(libc)
 

@@ -15,7 +15,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.domain.errors import NotStarted
-from orchestrator.embedded.process import alive, end, free_port, gone, launched, open_log, spawn, wait_until_ready
+from orchestrator.embedded.process import (
+    alive,
+    end,
+    ending_of,
+    free_port,
+    gone,
+    launched,
+    open_log,
+    spawn,
+    wait_until_ready,
+)
 
 MAJOR = 18  # of new folders; an older one keeps running on its own version, as far as the wheel carries it
 ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
@@ -130,7 +140,7 @@ class Postgres:
                     check=True,
                 )
         except subprocess.CalledProcessError as error:
-            raise NotStarted(f"Postgres could not set up {self.folder}; see {self.log}") from error
+            raise NotStarted(f"Postgres could not set up {self.folder}; {ending_of(self.log)}") from error
         finally:
             password_file.unlink()
         unfinished.rename(self.folder)

@@ -78,14 +78,15 @@ def wait_until_ready(
     patience = time.monotonic() + timeout_seconds
     while not ready():
         if process.poll() is not None:
-            raise NotStarted(f"{name} ended as it started; {_ending(log)}")
+            raise NotStarted(f"{name} ended as it started; {ending_of(log)}")
         if time.monotonic() > patience:
             end(process.pid, signal.SIGKILL, process=process)
-            raise NotStarted(f"{name} was not ready within {timeout_seconds:.0f} s; {_ending(log)}")
+            raise NotStarted(f"{name} was not ready within {timeout_seconds:.0f} s; {ending_of(log)}")
         time.sleep(0.005)
 
 
-def _ending(log: Path) -> str:
+def ending_of(log: Path) -> str:
+    """The last lines of a log, for an error."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return "\n  ".join([f"{log} ends with:", *lines[-8:]])
 

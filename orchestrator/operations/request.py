@@ -5,13 +5,14 @@ the defaults: the request's own value, else the handler's, else the system's.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.domain.errors import InvalidInput, Issue, TooLarge, UnknownType
 from orchestrator.domain.ids import TaskId, Tenant
@@ -25,7 +26,18 @@ _FARTHEST_SECONDS = _FARTHEST.total_seconds()
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 TagKey = Annotated[str, Field(min_length=1, max_length=64)]
 TagValue = Annotated[str, Field(max_length=256)]
-Moment = Annotated[AwareDatetime, Field(strict=False)]
+
+
+def _read_moment(value: object) -> datetime:
+    """Take an RFC 3339 time, or an aware datetime, to UTC. A number is refused: it could be seconds or milliseconds."""
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else value
+        if isinstance(moment, datetime) and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    raise ValueError("must be a time in RFC 3339 with its offset from UTC, as in 2026-11-20T09:00:00Z")
+
+
+Moment = Annotated[datetime, BeforeValidator(_read_moment)]
 
 
 class TaskRequest(BaseModel):
@@ -49,11 +61,13 @@ class TaskRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """On whose behalf a task is created, and under which trace."""
+    """On whose behalf a task is created, under which trace, and through which door."""
 
     tenant: Tenant
     traceparent: str | None = None
     parent_id: TaskId | None = None
+    most_payload_bytes: int | None = None
+    """The limit of a door that has one of its own; None is the system's."""
 
 
 def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
@@ -70,8 +84,9 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     if issues:
         raise InvalidInput("the request cannot be accepted", issues)
     payload = orjson.dumps(request.payload)
-    if len(payload) > runtime.limits.max_body_bytes:
-        raise TooLarge("the payload", runtime.limits.max_body_bytes)
+    most_bytes = origin.most_payload_bytes or runtime.limits.max_body_bytes
+    if len(payload) > most_bytes:
+        raise TooLarge("the payload", most_bytes)
     lifetime = request.key_lifetime
     first = _first_set
     task_id, queue = runtime.clock.task_id(), first(request.queue, handler.queue, DEFAULT_QUEUE)

@@ -4,6 +4,7 @@ Postgres first, Redis after the commit. A process that dies in between leaves a 
 the queue. Requests made at about the same time share one statement and one script call.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ import structlog
 
 from orchestrator.batching import Batcher
 from orchestrator.domain.errors import AureaError, InvalidInput, KeyConflict, QueueFull, Unavailable
-from orchestrator.domain.ids import Fence
+from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.task import Entry, NewTask, Task
-from orchestrator.ledger.postgres import Existing
+from orchestrator.ledger.postgres import Existing, Inserted
 from orchestrator.operations.request import Origin, TaskRequest, accept
 from orchestrator.runtime import Runtime
 
@@ -40,6 +41,7 @@ class Intake:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._batcher: Batcher[NewTask, Receipt] = Batcher(self._store, size=_STATEMENT_ROWS, lanes=_LANES)
+        self._last_turn: asyncio.Future[None] | None = None
 
     def start(self) -> None:
         self._batcher.start()
@@ -72,10 +74,23 @@ class Intake:
         return [answer for answer in answers if answer is not None]
 
     async def _store(self, tasks: Sequence[NewTask]) -> list[Receipt | Exception]:
-        full = await self._refused_for_depth(tasks)
-        kept = [task for task in tasks if task.id not in full]
-        stored = dict(zip((task.id for task in kept), await self._runtime.ledger.insert(kept), strict=True))
-        await self._enqueue([task for task in kept if not isinstance(stored[task.id], Existing)])
+        # Batches are committed side by side and enqueued one after the other: first accepted, first in the queue.
+        before, mine = self._last_turn, asyncio.get_running_loop().create_future()
+        self._last_turn = mine
+        try:
+            full = await self._refused_for_depth(tasks)
+            kept = [task for task in tasks if task.id not in full]
+            stored = dict(zip((task.id for task in kept), await self._runtime.ledger.insert(kept), strict=True))
+            if before is not None:
+                await asyncio.wait([before])
+            await self._enqueue([task for task in kept if not isinstance(stored[task.id], Existing)])
+        finally:
+            mine.set_result(None)
+        return await self._answers(tasks, full, stored)
+
+    async def _answers(
+        self, tasks: Sequence[NewTask], full: dict[TaskId, QueueFull], stored: dict[TaskId, Inserted | Existing]
+    ) -> list[Receipt | Exception]:
         answers: list[Receipt | Exception] = []
         for task in tasks:
             if task.id in full:
@@ -104,7 +119,7 @@ class Intake:
             return Unavailable("postgres")  # pruned between two statements: the next try inserts it anew
         return Receipt(before, replayed=True)
 
-    async def _refused_for_depth(self, tasks: Sequence[NewTask]) -> dict[str, QueueFull]:
+    async def _refused_for_depth(self, tasks: Sequence[NewTask]) -> dict[TaskId, QueueFull]:
         """Refuse the last of this batch that would pass MAX_QUEUE_DEPTH; two processes may pass it by one batch."""
         limit = self._runtime.limits.max_queue_depth
         if limit is None:
@@ -112,7 +127,7 @@ class Intake:
         by_queue: dict[str, list[NewTask]] = defaultdict(list)
         for task in tasks:
             by_queue[task.queue].append(task)
-        refused: dict[str, QueueFull] = {}
+        refused: dict[TaskId, QueueFull] = {}
         for queue, asked in by_queue.items():
             try:
                 room = limit - await self._runtime.queue.depth(queue)

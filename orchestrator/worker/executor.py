@@ -12,7 +12,8 @@ from typing import Any
 
 from orchestrator.discovery import Handlers
 from orchestrator.domain.errors import UnknownType
-from orchestrator.domain.outcome import Failed, Succeeded
+from orchestrator.domain.outcome import Outcome
+from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
 from orchestrator.worker.bench import Bench
 from orchestrator.worker.context import AttemptContext
@@ -32,7 +33,7 @@ class Executor:
         self._by_type = dict(handlers)
         self._bench = bench
 
-    async def run(self, claim: Claim) -> Succeeded | Failed:
+    async def run(self, claim: Claim) -> Outcome:
         """Return what the attempt came to; what it told is in the journal, not always written yet.
 
         Raises LeaseLost, and CancelledError when this call is cancelled.
@@ -43,9 +44,9 @@ class Executor:
             return fail(claim.entry.type, "unknown_type", reason, UNKNOWN_TYPE_RETRY_SECONDS)
         context = AttemptContext(claim, self._bench)
         work = (
-            perform(handler, context)
-            if handler.isolation is None
-            else run_in_process(handler, self._handlers.source(handler.name), context)
+            run_in_process(handler, self._handlers.source(handler.name), context)
+            if handler.isolation == "process" or is_suspect(claim.entry.crashes)
+            else perform(handler, context)
         )
         try:
             awaited = work.send(None)
@@ -57,8 +58,8 @@ class Executor:
 
 
 async def _within_timeout(
-    claim: Claim, work: Coroutine[Any, Any, Succeeded | Failed], awaited: Any
-) -> Succeeded | Failed:
+    claim: Claim, work: Coroutine[Any, Any, Outcome], awaited: Any
+) -> Outcome:
     seconds = claim.entry.timeout_seconds
     try:
         async with timeout(seconds):
@@ -68,7 +69,7 @@ async def _within_timeout(
 
 
 @types.coroutine
-def _go_on(work: Coroutine[Any, Any, Succeeded | Failed], awaited: Any) -> Generator[Any, Any, Succeeded | Failed]:
+def _go_on(work: Coroutine[Any, Any, Outcome], awaited: Any) -> Generator[Any, Any, Outcome]:
     """Finish a coroutine that took its first step already and waits for `awaited`."""
     while True:
         try:

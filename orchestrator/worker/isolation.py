@@ -17,7 +17,8 @@ from typing import Any
 
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.events import EventKind
-from orchestrator.domain.outcome import Failed, Succeeded
+from orchestrator.domain.outcome import Crashed, Failed, Succeeded
+from orchestrator.domain.retry import is_suspect
 from orchestrator.sdk import Handler
 from orchestrator.worker.bench import Submission
 from orchestrator.worker.context import AttemptContext
@@ -36,7 +37,7 @@ class _Child:
     writer: asyncio.StreamWriter
 
 
-async def run_in_process(handler: Handler, source: str, context: AttemptContext) -> Succeeded | Failed:
+async def run_in_process(handler: Handler, source: str, context: AttemptContext) -> Succeeded | Failed | Crashed:
     """Run one attempt in a child process; `source` is what `discovery.load` takes to find the handler again.
 
     When this call ends, by a cancellation too, nothing of the child's group is left. Raises LeaseLost.
@@ -50,6 +51,8 @@ async def run_in_process(handler: Handler, source: str, context: AttemptContext)
                     await child.process.wait()
     except OSError as error:
         return fail(handler.name, "process_not_started", f"no process could be started for it: {error}")
+    if outcome is None and is_suspect(context.claim.entry.crashes):
+        return Crashed()
     if outcome is None:
         return fail(handler.name, "process_died", _cause_of_death(child.process.returncode))
     return outcome

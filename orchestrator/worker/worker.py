@@ -12,7 +12,7 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, WorkerId
-from orchestrator.domain.task import Claim
+from orchestrator.domain.task import DEFAULT_QUEUE, Claim
 from orchestrator.operations.fences import open_epoch
 from orchestrator.queue.port import EpochMissing, QueuePaused
 from orchestrator.runtime import Runtime
@@ -101,9 +101,9 @@ class Worker:
     async def _served(self) -> list[str]:
         """The queues to wait on, each time starting with another: none starves behind a busy one."""
         if not self._only:
-            names = await self._runtime.queue.names()
-            if set(names) != set(self._known):
-                self._known = deque(names)
+            names = {DEFAULT_QUEUE, *await self._runtime.queue.names()}
+            if names != set(self._known):
+                self._known = deque(sorted(names))
         self._known.rotate(-1)
         return [name for name in self._known if name not in self._paused]
 

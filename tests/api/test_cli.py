@@ -128,7 +128,9 @@ def test_replay_sends_ids_or_filter_and_the_rate(httpserver: HTTPServer):
     assert aurea(httpserver, "dead", "replay", TASK_ID, "--rate", "5").stdout == "2 replayed\n"
     assert _sent(httpserver) == {"ids": [TASK_ID], "rate_per_second": 5.0}
     aurea(httpserver, "dead", "replay", "--type", "resize", "--fingerprint", "f-1")
-    assert _sent(httpserver) == {"type": "resize", "fingerprint": "f-1"}
+    assert _sent(httpserver) == {"filter": {"type": "resize", "fingerprint": "f-1"}}
+    aurea(httpserver, "dead", "replay", "--all")
+    assert _sent(httpserver) == {"filter": {}}
 
 
 def test_queues_are_listed_paused_and_resumed(httpserver: HTTPServer):

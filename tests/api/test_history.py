@@ -8,7 +8,9 @@ from tests.api.door import Door, claim, end, say
 
 async def test_runs_list_every_attempt_with_its_error(door: Door) -> None:
     task = await door.submit()
-    await end(door.runtime, await claim(door.runtime), Failed(TaskError("Boom", "no", True, "f"), retry_after_seconds=0))
+    await end(
+        door.runtime, await claim(door.runtime), Failed(TaskError("Boom", "no", True, "f"), retry_after_seconds=0)
+    )
     await door.runtime.queue.promote(10)
     await end(door.runtime, await claim(door.runtime), Succeeded(b"1"))
     page = (await door.http.get(f"/tasks/{task['id']}/runs")).json()

@@ -99,6 +99,14 @@ class System:
         async with self.client() as client:
             await until(lambda: _answers(client), seconds=30)
 
+    async def serving(self, number: int) -> None:
+        """Return when the worker of this number serves."""
+
+        async def started() -> bool:
+            return "worker_started" in self.log(f"worker{number}")
+
+        await until(started, 30)
+
     async def submit(self, tasks: Sequence[dict[str, Any]]) -> list[str]:
         """Hand in tasks a thousand at a time, in order; return their ids."""
         ids: list[str] = []

@@ -175,7 +175,7 @@ async def test_an_answer_that_drips_ends_at_the_timeout_and_is_tried_again() -> 
     async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with open_client([f"127.0.0.1:{port}"]) as http:
-            run = await call(http, f"http://127.0.0.1:{port}/", timeout_seconds=0.2)
+            run = await asyncio.wait_for(call(http, f"http://127.0.0.1:{port}/", timeout_seconds=0.2), 2)
         await asyncio.wait_for(hung_up.wait(), 5)
     assert run.error is not None
     assert run.error.retryable

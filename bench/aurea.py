@@ -1,0 +1,107 @@
+"""This system, asked the same as its peers, and two things more: to serve its API, and to be submitted to over HTTP.
+
+The worker is `aurea worker` as in production, with MAX_CONCURRENCY=100, leases, metrics, its log at INFO and 1 % of
+traces exported. In process, tasks go through the operation behind POST /tasks.
+
+    api                  become `aurea api`
+    post NUMBER          POST /tasks, 64 connections
+    post_batch NUMBER    POST /tasks/batch with 100 tasks each, 8 connections
+
+The last two print the seconds they took, after having waited until the API is ready.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import orjson
+
+from bench import load
+from bench.program import Client, System, main, parts, run, servers
+from orchestrator.domain.ids import DEFAULT_TENANT
+from orchestrator.ledger.migrate import migrate
+from orchestrator.operations.request import Origin, TaskRequest
+from orchestrator.operations.submit import Intake, Receipt
+from orchestrator.settings import read_settings
+from orchestrator.telemetry.logs import configure
+from orchestrator.wiring import open_runtime
+
+AUREA = [sys.executable, "-m", "app.cli.main"]
+TASKS_A_REQUEST = 100
+READY_SECONDS = 30
+ORIGIN = Origin(DEFAULT_TENANT)
+
+
+async def setup() -> None:
+    await migrate(servers()["postgres"])
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[Client]:
+    settings = read_settings()
+    configure(settings.log_level, settings.log_format)
+    async with open_runtime(settings, "api") as runtime:
+        intake = Intake(runtime)
+        intake.start()
+
+        async def send(task: str, sent_ns: int) -> None:
+            await intake.submit(TaskRequest(type=task, payload={"sent_ns": sent_ns}), ORIGIN)
+
+        async def fill(task: str, number: int) -> None:
+            for part in parts(number, 1000):
+                answers = await intake.submit_many([TaskRequest(type=task)] * part, ORIGIN)
+                for answer in answers:
+                    if not isinstance(answer, Receipt):
+                        raise answer
+
+        yield Client(send, fill)
+        await intake.stop()
+
+
+def worker(kind: str) -> list[str]:
+    if kind == "profile":
+        return [sys.executable, "-m", "bench.sampler", "profile.json", "worker"]
+    return [*AUREA, "worker"]
+
+
+async def post(number: int, tasks_a_request: int) -> None:
+    one = {"type": "nothing", "payload": {}}
+    if tasks_a_request == 1:
+        path, body, connections = "/tasks", one, 64
+    else:
+        path, body, connections = "/tasks/batch", {"tasks": [one] * tasks_a_request}, 8
+    addresses = servers()
+    await asyncio.to_thread(_wait_until_ready, addresses["api"])
+    began = time.perf_counter()
+    url, token = addresses["api"] + path, addresses["token"]
+    await load.post(url, token, orjson.dumps(body), number // tasks_a_request, connections)
+    print(time.perf_counter() - began)
+
+
+def _wait_until_ready(api: str) -> None:
+    patience = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            with urlopen(f"{api}/readyz"):
+                return
+        except URLError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["api"]:
+            os.execv(AUREA[0], [*AUREA, "api"])
+        case ["post", number]:
+            run(post(int(number), 1))
+        case ["post_batch", number]:
+            run(post(int(number), TASKS_A_REQUEST))
+        case _:
+            main(System(client, worker, setup))

@@ -1,0 +1,280 @@
+"""Redis and the reference model, played side by side with the same acts: the same answers, and nothing ever lost."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from orchestrator.domain.ids import TaskId, WorkerId, task_id
+from orchestrator.domain.states import State
+from orchestrator.domain.task import Claim, Entry
+from orchestrator.queue.connect import connect
+from orchestrator.queue.keys import Keys
+from orchestrator.queue.memory import MemoryQueue
+from orchestrator.queue.port import EpochMissing, Popped, Queue, QueuePaused, Standing
+from orchestrator.queue.redis import RedisQueue
+from tests.queue.entries import HOUR_US, ONE, STEP_US, SWEEPER, TWO, ending, entry
+
+T = TypeVar("T")
+
+IDS = [task_id(1_760_000_000_000, number) for number in range(8)]
+QUEUES = ["default", "mails"]
+LONG_MS, SHORT_MS = 3_600_000, 1
+FOREVER = 100
+READY_US = [None, -HOUR_US * 3 // 2, -10_000_000, HOUR_US]
+"""Against now: at once, long ago, just now, far ahead. Nothing becomes due or expires while a step runs."""
+ENDINGS = [State.SUCCEEDED, State.FAILED, State.WAITING, State.QUEUED, State.RETRYING]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same claim as each queue answered it: moments differ by what passed between the two calls."""
+
+    redis: Claim
+    memory: Claim
+
+    @property
+    def lease(self) -> tuple[TaskId, Any]:
+        return self.redis.entry.id, self.redis.fence
+
+
+def seen(claim: Claim) -> Claim:
+    """A claim without its moments."""
+    return replace(claim, entry=replace(claim.entry, ready_at_us=None), claimed_at_us=0, waited_us=0)
+
+
+def stand(standing: Standing) -> Standing:
+    live = standing.live and replace(standing.live, started_at_us=standing.live.started_at_us and 1)
+    return replace(standing, live=live, due_in_us=standing.due_in_us and standing.due_in_us // 60_000_000)
+
+
+async def answer(act: Awaitable[T]) -> T | type[Exception]:
+    try:
+        return await act
+    except (EpochMissing, QueuePaused) as refusal:
+        return type(refusal)
+
+
+class SideBySide(RuleBasedStateMachine):
+    def __init__(self, url: str, loop: asyncio.Runner) -> None:
+        super().__init__()
+        self.loop = loop
+        self.clients = connect(url)
+        self.keys = Keys("side")
+        self.redis = RedisQueue(*self.clients, self.keys, STEP_US)
+        self.now_us = 0
+        self.sequence = 0
+        self.highest_fence = 0
+        self.claims: list[Pair] = []
+        self.popped: list[Popped] = []
+        self.memory = self.fresh()
+
+    def fresh(self) -> MemoryQueue:
+        return MemoryQueue(lambda: self.now_us, STEP_US)
+
+    def run(self, act: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run(act)
+
+    @initialize()
+    def begin(self) -> None:
+        self.run(self.empty())
+
+    def teardown(self) -> None:
+        self.run(self.close())
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.aclose()
+
+    async def empty(self) -> None:
+        await self.clients[0].flushdb()
+        self.memory = self.fresh()
+
+    async def both(self, act: Callable[[Queue], Awaitable[T]]) -> tuple[Any, Any]:
+        """Do it on both, as of the same moment as far as anything that is due can tell."""
+        seconds, microseconds = await self.clients[0].time()
+        self.now_us = seconds * 1_000_000 + microseconds
+        return await answer(act(self.redis)), await answer(act(self.memory))
+
+    async def same(self, act: Callable[[Queue], Awaitable[T]]) -> Any:
+        redis, memory = await self.both(act)
+        assert redis == memory
+        return redis
+
+    async def claimed(self, act: Callable[[Queue], Awaitable[list[Claim]]], hold_ms: int) -> None:
+        redis, memory = await self.both(act)
+        if not isinstance(redis, list):
+            assert redis is memory
+            return
+        assert [seen(claim) for claim in redis] == [seen(claim) for claim in memory]
+        for claim in redis:
+            assert claim.fence > self.highest_fence
+            assert claim.waited_us >= 0
+            self.highest_fence = claim.fence
+        self.claims += [Pair(*pair) for pair in zip(redis, memory, strict=True)]
+        await self.run_out(hold_ms)
+
+    async def run_out(self, hold_ms: int) -> None:
+        if hold_ms == SHORT_MS:
+            await asyncio.sleep(0.003)
+
+    @rule(
+        wanted=st.lists(
+            st.tuples(
+                st.sampled_from(IDS), st.sampled_from(QUEUES), st.integers(0, 9), st.sampled_from(READY_US),
+                st.booleans(), st.booleans(), st.integers(0, 2), st.booleans(),
+            ),
+            min_size=1, max_size=4,
+        )
+    )  # fmt: skip
+    def enqueue(self, wanted: list[tuple[TaskId, str, int, int | None, bool, bool, int, bool]]) -> None:
+        entries: list[Entry] = []
+        for each, queue, priority, ready, retrying, restored, attempt, expires in wanted:
+            ready_at = None if ready is None else self.now_us + ready
+            expires_at = self.now_us - 1 if expires else None
+            entries.append(
+                entry(
+                    id=each, queue=queue, priority=priority, ready_at_us=ready_at, retrying=retrying,
+                    restored=restored, attempt=attempt, expires_at_us=expires_at,
+                )
+            )  # fmt: skip
+        self.run(self.same(lambda queue: queue.enqueue(entries)))
+
+    @rule(order=st.permutations(QUEUES))
+    def pop(self, order: list[str]) -> None:
+        if any(self.memory._queue.values()):
+            self.popped.append(self.run(self.same(lambda queue: queue.pop(order, 1))))
+
+    @precondition(lambda self: self.popped)
+    @rule()
+    def crash_between_pop_and_claim(self) -> None:
+        self.popped.pop()
+
+    @rule(
+        worker=st.sampled_from([ONE, TWO]), name=st.sampled_from(QUEUES), limit=st.integers(1, 3),
+        hold_ms=st.sampled_from([LONG_MS, SHORT_MS]), bell=st.booleans(),
+    )  # fmt: skip
+    def claim(self, worker: WorkerId, name: str, limit: int, hold_ms: int, bell: bool) -> None:
+        rung = self.popped.pop() if bell and self.popped else None
+        name, popped = (rung.queue, rung.id) if rung else (name, None)
+        self.run(self.claimed(lambda queue: queue.claim(worker, name, limit, hold_ms, popped), hold_ms))
+
+    @precondition(lambda self: self.claims)
+    @rule(draw=st.data(), worker=st.sampled_from([ONE, TWO, SWEEPER]), hold_ms=st.sampled_from([LONG_MS, SHORT_MS]))
+    def extend(self, draw: st.DataObject, worker: WorkerId, hold_ms: int) -> None:
+        held = [pair.lease for pair in draw.draw(st.lists(st.sampled_from(self.claims), unique=True, max_size=4))]
+        self.run(self.same(lambda queue: queue.extend(worker, held, hold_ms)))
+        self.run(self.run_out(hold_ms))
+
+    @precondition(lambda self: self.claims)
+    @rule(draw=st.data(), state=st.sampled_from(ENDINGS), soon=st.booleans(), crashes=st.integers(0, 2))
+    def settle(self, draw: st.DataObject, state: State, soon: bool, crashes: int) -> None:
+        """Any claim of the past, also one that was lost, settled or dropped long ago."""
+        pair = draw.draw(st.sampled_from(self.claims))
+        given = {"crashes": crashes, "delay_us": (0 if soon else HOUR_US) if state is State.RETRYING else None}
+        worker = pair.redis.worker
+
+        async def act(queue: Queue) -> list[bool]:
+            claim = pair.redis if queue is self.redis else pair.memory
+            return await queue.settle(worker, [ending(claim, state, **given)])
+
+        self.run(self.same(act))
+
+    @rule(hold_ms=st.sampled_from([LONG_MS, SHORT_MS]))
+    def take_over(self, hold_ms: int) -> None:
+        self.run(self.claimed(lambda queue: queue.take_over(SWEEPER, FOREVER, hold_ms), hold_ms))
+
+    @rule(limit=st.sampled_from([1, FOREVER]))
+    def promote(self, limit: int) -> None:
+        self.run(self.same(lambda queue: queue.promote(limit)))
+
+    @rule()
+    def put_back(self) -> None:
+        redis, memory = self.run(self.both(lambda queue: queue.put_back(FOREVER)))
+        assert sorted(redis) == sorted(memory)
+
+    @rule(ids=st.lists(st.sampled_from(IDS), max_size=2))
+    def drop(self, ids: list[TaskId]) -> None:
+        self.run(self.same(lambda queue: queue.drop(ids)))
+
+    @rule(name=st.sampled_from(QUEUES), paused=st.booleans())
+    def pause_or_resume(self, name: str, paused: bool) -> None:
+        self.run(self.same(lambda queue: queue.pause(name) if paused else queue.resume(name)))
+
+    @rule()
+    def mint(self) -> None:
+        fence = self.run(self.same(lambda queue: queue.mint()))
+        if fence is not EpochMissing:
+            assert fence > self.highest_fence
+            self.highest_fence = fence
+
+    @rule(late=st.booleans())
+    def open_epoch(self, late: bool) -> None:
+        """As Postgres gives them out; now and then one that lost the race comes late."""
+        epoch = self.sequence if late and self.memory._epoch else self.sequence + 1
+        self.sequence = max(epoch, self.sequence)
+        self.run(self.same(lambda queue: queue.open_epoch(epoch)))
+
+    @rule(sure=st.integers(0, 3))
+    def flush(self, sure: int) -> None:
+        if sure == 0:
+            self.run(self.empty())
+
+    @invariant()
+    def both_say_the_same(self) -> None:
+        async def look() -> None:
+            for read in (
+                lambda queue: queue.missing(IDS), lambda queue: queue.epoch(), lambda queue: queue.names(),
+            ):  # fmt: skip
+                await self.same(read)
+            for each in IDS:
+                redis, memory = await self.both(lambda queue, each=each: queue.standing(each))
+                assert stand(redis) == stand(memory)
+            redis, memory = await self.both(lambda queue: queue.queues())
+            assert [replace(one, oldest_us=0) for one in redis] == [replace(one, oldest_us=0) for one in memory]
+            assert all(abs(a.oldest_us - b.oldest_us) < 1_000_000 for a, b in zip(redis, memory, strict=True))
+
+        self.run(look())
+
+    @invariant()
+    def every_task_is_in_exactly_one_place(self) -> None:
+        async def look() -> None:
+            redis, keys = self.clients[0], self.keys
+            tasks = {key[len(keys.tasks) :] for key in await redis.keys(keys.tasks + "*")}
+            leased = {each for each in tasks if await redis.hexists(keys.tasks + each.decode(), "lease")}
+            places = {b"scheduled": set(await redis.zrange(keys.scheduled, 0, -1)), b"leased": leased}
+            for name in QUEUES:
+                pending = dict(await redis.zrange(keys.pending(name), 0, -1, withscores=True))
+                assert dict(await redis.zrange(keys.queue(name), 0, -1, withscores=True)).items() <= pending.items()
+                places[name.encode()] = set(pending)
+            assert sum(map(len, places.values())) == len(tasks)
+            assert set().union(*places.values()) == tasks
+            assert leased <= set(await redis.zrange(keys.leases, 0, -1))
+
+        self.run(look())
+
+
+@pytest.mark.parametrize("steps", [40])
+def test_redis_and_the_model_answer_alike_and_lose_nothing(redis_url: str, steps: int) -> None:
+    examples = int(os.environ.get("QUEUE_EXAMPLES", "40"))
+    with asyncio.Runner() as loop:
+        run_state_machine_as_test(
+            lambda: SideBySide(redis_url, loop),
+            settings=settings(
+                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip

@@ -1,0 +1,172 @@
+"""`aurea up`: it starts everything, mends what dies, leaves nothing behind, and loses nothing whoever kills it."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+from pytest_httpserver import HTTPServer
+
+from orchestrator.embedded.home import Home
+from orchestrator.embedded.servers import urls_of_running
+from tests.faults.local_system import READY, Up, aurea, still_running, until
+from tests.faults.system import AUREA, free_port
+
+LATER = {"type": "http_request", "payload": {"url": "https://example.com"}, "delay_seconds": 3600}
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[HTTPServer]:
+    """The outside world of the running system."""
+    with HTTPServer(host="127.0.0.1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, sink: HTTPServer) -> Iterator[Up]:
+    """One running system for the tests that leave it in order."""
+    home = tmp_path_factory.mktemp("up") / "home"
+    system = Up(home, free_port(), "--workers", "2", AUREA_ALLOW_PRIVATE_HOSTS=f"127.0.0.1:{sink.port}")
+    system.wait_for(READY)
+    yield system
+    children = system.children()
+    assert system.end() == 0
+    assert still_running(home, children) == {}
+
+
+def test_it_says_where_it_is_and_what_to_do_first(up: Up) -> None:
+    welcome = "\n".join(up.said)
+    token = (up.home / "token").read_text().strip()
+    assert f"AUREA is ready at {up.url}" in welcome
+    assert token in welcome
+    assert "submit http_request" in welcome
+    assert httpx2.get(f"{up.url}/tasks", trust_env=False).status_code == 401
+    with up.client() as client:
+        assert client.get("/tasks").status_code == 200
+
+
+def test_the_command_line_runs_a_task_on_it(up: Up, sink: HTTPServer) -> None:
+    sink.expect_request("/hello").respond_with_json({"hello": "you"})
+    payload = json.dumps({"url": sink.url_for("/hello")})
+    done = aurea(up.home, "submit", "http_request", "--payload", payload, "--follow", AUREA_URL=up.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_part_is_a_process_that_says_what_it_is(up: Up) -> None:
+    commands = sorted(up.children().values())
+    for what in ("aurea api", "aurea scheduler", "bin/postgres", "valkey-server"):
+        assert sum(what in command for command in commands) == 1, commands
+    assert sum("aurea worker" in command for command in commands) == 2, commands
+
+
+def test_no_secret_is_on_a_command_line_or_readable_by_others(up: Up) -> None:
+    passwords = json.loads((up.home / "secrets.json").read_text())
+    secrets = [*passwords.values(), (up.home / "token").read_text().strip()]
+    assert not [command for command in up.children().values() if any(secret in command for secret in secrets)]
+    assert up.home.stat().st_mode & 0o777 == 0o700
+    for path in (up.home / "secrets.json", up.home / "token", *(up.home / "logs").iterdir()):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_second_one_on_the_same_home_is_told_who_runs(up: Up) -> None:
+    refused = aurea(up.home, "up", "--port", str(free_port()))
+    assert refused.returncode == 1
+    assert f"process {up.process.pid} runs there, at {up.url}" in refused.stderr
+
+
+def test_a_taken_port_is_named_with_the_flag(up: Up, tmp_path: Path) -> None:
+    port = up.url.rpartition(":")[2]
+    refused = aurea(tmp_path / "home", "up", "--port", port)
+    assert refused.returncode == 1
+    assert f"port {port}" in refused.stderr
+    assert "--port" in refused.stderr
+
+
+def test_a_part_of_its_own_joins_the_running_system(up: Up) -> None:
+    assert "every migration applied" in aurea(up.home, "check").stdout
+    assert "nothing to do" in aurea(up.home, "migrate").stdout
+    with subprocess.Popen(
+        [AUREA, "worker", "--queue", "extra", "--home", up.home], env={"PATH": os.environ["PATH"]}, cwd=up.home.parent
+    ) as worker:
+        with up.client() as client:
+            until(lambda: worker.pid in {each["pid"] for each in client.get("/workers").json()["items"]})
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def test_a_part_with_nothing_to_join_says_what_to_do(tmp_path: Path) -> None:
+    refused = aurea(tmp_path / "home", "worker")
+    assert refused.returncode == 1
+    assert "aurea up" in refused.stderr
+    assert "DATABASE_URL" in refused.stderr
+
+
+@pytest.mark.parametrize("what", ["aurea api", "aurea worker", "aurea scheduler", "valkey-server", "bin/postgres"])
+def test_what_is_killed_is_started_again(up: Up, what: str) -> None:
+    up.replaced(what)
+    up.wait_for("starting it again")
+    with up.client() as client:
+        until(lambda: _answers(client))
+        until(lambda: len(client.get("/workers").json()["items"]) >= 2)
+
+
+def _answers(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+async def test_it_loses_nothing_when_killed_and_everything_when_told_to(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    killed = Up(home, port)
+    killed.wait_for(READY)
+    children = killed.children()
+    with killed.client() as client:
+        task = client.post("/tasks", json=LATER).json()
+    killed.end(signal.SIGKILL)
+    until(lambda: still_running(home, children) == {}, seconds=10)
+
+    again = Up(home, port)
+    again.wait_for(READY)
+    with again.client() as client:
+        assert client.get(f"/tasks/{task['id']}").json()["status"] == "scheduled"
+    connection = await asyncpg.connect(urls_of_running(Home(home))["DATABASE_URL"])
+    assert await connection.fetchval("select count(*) from orchestrator_tasks") == 1
+    await connection.close()
+    children = again.children()
+    assert again.end(signal.SIGINT) == 0
+    assert still_running(home, children) == {}
+
+    fresh = Up(home, port, "--fresh")
+    fresh.wait_for(READY)
+    with fresh.client() as client:
+        assert client.get(f"/tasks/{task['id']}").status_code == 404
+    assert fresh.end() == 0
+
+
+def test_a_stop_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    early = Up(home, free_port())
+    until(lambda: (home / "run" / "up.json").exists())
+    children = early.children()
+    assert early.end() == 0
+    assert READY not in "\n".join(early.said)
+    assert still_running(home, children) == {}
+
+
+def test_a_broken_handler_module_stops_it_with_the_reason(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("import nothing_of_that_name\n")
+    system = Up(tmp_path / "home", free_port(), AUREA_HANDLERS=str(broken))
+    assert system.process.wait(60) == 1
+    until(lambda: "the API ended" in "\n".join(system.said))
+    said = "\n".join(system.said)
+    assert "No module named 'nothing_of_that_name'" in said
+    assert str(broken) in said
+    assert still_running(tmp_path / "home", {}) == {}

@@ -1,0 +1,54 @@
+"""The documents keep step with the repository: their links lead somewhere, their examples run."""
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from orchestrator.sdk import Handler
+from orchestrator.settings import ClientSettings, Settings
+from orchestrator.telemetry.metrics import METRICS
+from orchestrator.testing import run_task
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def _code(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
+
+
+def test_the_handler_of_the_readme_is_the_one_in_examples() -> None:
+    shown = _code("README.md", "python")[0].partition("\n")[2]
+    assert shown.strip() in (ROOT / "examples" / "hello.py").read_text()
+
+
+def test_the_handler_and_the_test_of_the_guide_run() -> None:
+    resize = ModuleType("resize")
+    blocks = _code("docs/handlers.md", "python")
+    exec(blocks[0], vars(resize))
+    assert isinstance(resize.resize, Handler)
+    shown = next(block for block in blocks if "run_task(" in block)
+    test: dict[str, object] = {"run_task": run_task, "resize": resize.resize}
+    exec(re.sub(r"^from .*$", "", shown, flags=re.MULTILINE), test)
+    next(value for name, value in test.items() if name.startswith("test_"))()  # type: ignore[operator]
+
+
+def test_the_rules_of_the_guide_are_among_the_examples() -> None:
+    assert _code("docs/webhooks.md", "toml")[0].split("\n\n")[0] in (ROOT / "examples" / "webhooks.toml").read_text()
+
+
+def test_the_runbook_names_only_metrics_and_variables_that_exist() -> None:
+    text = (ROOT / "docs" / "runbook.md").read_text()
+    assert set(re.findall(r"\baurea_[a-z_]+", text)) <= {metric.name for metric in METRICS}
+    known = {name.upper() for name in Settings.model_fields} | {
+        f"AUREA_{name.upper()}" for name in ClientSettings.model_fields
+    }
+    assert set(re.findall(r"\b(?:AUREA|TASK|MAX|SHUTDOWN|PRIORITY)_[A-Z_]+\b", text)) <= known

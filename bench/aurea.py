@@ -71,15 +71,14 @@ def worker(kind: str) -> list[str]:
 
 async def post(number: int, tasks_a_request: int) -> None:
     one = {"type": "nothing", "payload": {}}
-    if tasks_a_request == 1:
-        path, body, connections = "/tasks", one, 64
-    else:
-        path, body, connections = "/tasks/batch", {"tasks": [one] * tasks_a_request}, 8
-    addresses = servers()
-    await asyncio.to_thread(_wait_until_ready, addresses["api"])
+    url, token = servers()["api"], servers()["token"]
+    await asyncio.to_thread(_wait_until_ready, url)
     began = time.perf_counter()
-    url, token = addresses["api"] + path, addresses["token"]
-    await load.post(url, token, orjson.dumps(body), number // tasks_a_request, connections)
+    if tasks_a_request == 1:
+        await load.post(f"{url}/tasks", token, orjson.dumps(one), number, connections=64)
+    else:
+        body = orjson.dumps({"tasks": [one] * tasks_a_request})
+        await load.post(f"{url}/tasks/batch", token, body, number // tasks_a_request, connections=8)
     print(time.perf_counter() - began)
 
 

@@ -18,6 +18,7 @@ class Unexpected(Exception):
 async def post(url: str, token: str, body: bytes, requests: int, connections: int) -> None:
     """POST the same body this many times and return when all are answered. Raises Unexpected."""
     address = urlsplit(url)
+    host, port = address.hostname or "", address.port or 80
     head = (
         f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -25,7 +26,7 @@ async def post(url: str, token: str, body: bytes, requests: int, connections: in
     turns = iter(range(requests))
     loop = asyncio.get_running_loop()
     opened = [
-        await loop.create_connection(lambda: _Poster(head.encode() + body, turns), address.hostname, address.port)
+        await loop.create_connection(lambda: _Poster(head.encode() + body, turns), host, port)
         for _ in range(connections)
     ]
     await asyncio.gather(*(poster.run() for _, poster in opened))

@@ -40,20 +40,20 @@ class Drain:
         return self.cpu_seconds[part] / self.executed * 1000
 
 
-def submit_anddrain(stage: Stage, tasks: int) -> Figures:
+def submit_and_drain(stage: Stage, tasks: int) -> Figures:
     """Submit a fifth one by one and the rest in bulk, then let one worker drain them."""
     singly = max(1_000, tasks // 5)
     figures = {"send_per_s": singly / stage.ask("send", "nothing", singly)}
     seconds = stage.ask("fill", "nothing", tasks - singly)
     if stage.contestant.has_bulk:
         figures["fill_per_s"] = (tasks - singly) / seconds
-    drain = drain(stage, tasks, workers=1)
+    drained = drain(stage, tasks, workers=1)
     return figures | {
-        "drain_per_s": drain.per_second,
-        "worker_cpu": drain.cpu_per_1000("worker"),
-        "postgres_cpu": drain.cpu_per_1000("postgres"),
-        "valkey_cpu": drain.cpu_per_1000("valkey"),
-        "memory_mb": drain.memory_mb,
+        "drain_per_s": drained.per_second,
+        "worker_cpu": drained.cpu_per_1000("worker"),
+        "postgres_cpu": drained.cpu_per_1000("postgres"),
+        "valkey_cpu": drained.cpu_per_1000("valkey"),
+        "memory_mb": drained.memory_mb,
     }
 
 
@@ -97,7 +97,8 @@ def http_submit(stage: Stage, tasks: int) -> Figures:
     return figures
 
 
-def drain(stage: Stage, tasks: int, workers: int) -> Drain:
+def drain(stage: Stage, tasks: int, workers: int, kind: str = "drain") -> Drain:
+    """Let workers of this kind drain what was submitted; Postgres has to hold every result of ours then."""
     servers = {"postgres": stage.servers.postgres_pid, "valkey": stage.servers.valkey_pid}
     with ExitStack() as stack:
         pids = [stack.enter_context(stage.process("work", kind)) for _ in range(workers)]
@@ -107,7 +108,9 @@ def drain(stage: Stage, tasks: int, workers: int) -> Drain:
 
         began_at = stage.watch(lambda: stage.tally.busy() > 0, "the first task ran")
         before, already = spent(), 0
-        all_at = stage.watch(lambda: stage.tally.busy() >= workers or stage.tally.count() > tasks / 2, "all workers ran")
+        all_at = stage.watch(
+            lambda: stage.tally.busy() >= workers or stage.tally.count() > tasks / 2, "all workers ran"
+        )
         if stage.tally.count() <= tasks / 2:
             began_at, before, already = all_at, spent(), stage.tally.count()
         ended_at = stage.watch(lambda: stage.tally.count() >= tasks, "all were executed")

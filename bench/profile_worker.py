@@ -1,6 +1,6 @@
 """Where the time of a drain goes: one worker of this system, sampled, and what the servers did for it.
 
-`python -m bench.profile_worker [TASKS]` prints the functions the worker spent its processor time in, by themselves and
+`python -m bench.profile_worker [TASKS]` prints the functions the worker spent its time in, by themselves and
 with what they called, then Redis' commands and the processor time of each process for 1,000 tasks.
 """
 
@@ -49,7 +49,7 @@ def _profile(stage: Stage, folder: Path, tasks: int) -> str:
 def _ranking(how: str, counts: dict[str, int], own: dict[str, int]) -> str:
     total = sum(own.values())
     lines = [f"{100 * count / total:5.1f} %  {place}" for place, count in Counter(counts).most_common(SHOWN)]
-    return "\n".join([f"processor time of functions {how} ({total} samples):", *lines])
+    return "\n".join([f"time of functions {how} ({total} samples):", *lines])
 
 
 def _commands(stats: dict[str, Any], tasks: int) -> str:

@@ -9,7 +9,8 @@ addresses of the servers. Counters of executions are made in that folder too.
     pace NUMBER RATE    submit NUMBER no-ops, RATE a second, each told when it was sent
     work KIND           become the system's own worker; KIND is `drain` or `nap`
 
-The submitting commands print the seconds they took. Only the standard library is used, and uvloop where it is installed.
+The submitting commands print the seconds they took. Only the standard library is used, and uvloop where
+it is installed.
 """
 
 import asyncio

@@ -90,7 +90,7 @@ class Run:
     def _rehearse(self, contestant: Contestant, traces: str) -> int:
         """A small drain, which warms the caches, says how many tasks are enough."""
         pace = self._on_stage(contestant, traces, lambda stage: submit_and_drain(stage, REHEARSAL))["drain_per_s"]
-        return min(self._options.tasks, max(FEWEST, round(pace * LONGEST_DRAIN_SECONDS, -3)))
+        return min(self._options.tasks, max(FEWEST, int(pace * LONGEST_DRAIN_SECONDS)))
 
     def _measures(self, contestant: Contestant, traces: str) -> Figures:
         tasks = self._tasks[contestant.name]

@@ -5,7 +5,7 @@ The same Markdown serves both: it is readable as it stands.
 
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def report(results: Results, options: Options) -> str:
     """Everything the run found, as Markdown."""
     figures = results.figures
     blocks = [
-        f"{date.today().isoformat()}, {machine()}. {options.rounds} round(s); medians.",
+        f"{datetime.now(UTC).date().isoformat()}, {machine()}. {options.rounds} round(s); medians.",
         _table(_DRAIN, figures),
         _table(_SUBMIT, figures),
     ]

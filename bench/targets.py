@@ -47,8 +47,8 @@ TARGETS = (
     Target("latency of an idle worker, p50, against taskiq", "latency_p50_ms", 1.0, "taskiq", "latency_p50_ms", True),
     Target("latency of an idle worker, p99, against taskiq", "latency_p99_ms", 2.0, "taskiq", "latency_p99_ms", True),
     Target("tasks that wait 50 ms, share of the ideal", "nap_share", 0.95),
-    Target("single POST against pgqueuer's enqueue in process", "post_per_s", 1.5, "pgqueuer", "send_per_s"),
-    Target("batch POST against procrastinate's bulk in process", "post_batch_per_s", 1.5, "procrastinate", "fill_per_s"),
+    Target("single POST against pgqueuer's enqueue", "post_per_s", 1.5, "pgqueuer", "send_per_s"),
+    Target("batch POST against procrastinate's bulk enqueue", "post_batch_per_s", 1.5, "procrastinate", "fill_per_s"),
     Target("worker's processor seconds for 1,000 tasks", "worker_cpu", 0.10, at_most=True),
     Target("worker's memory, MB", "memory_mb", 80, at_most=True),
 )

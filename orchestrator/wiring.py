@@ -50,44 +50,12 @@ VERSION = version("aurea-orchestrator")
 async def open_runtime(settings: Settings, role: Role) -> AsyncIterator[Runtime]:
     """Open everything one process needs, and close it afterwards.
 
-    Connects to Postgres at once and to Redis when it is first used: Redis may be away at a start. Raises
-    NotConfigured, HandlerBroken or Unavailable.
+    Stores are connected to when they are first used: a process starts while one is away. Raises NotConfigured or
+    HandlerBroken.
     """
-    redis_url, keys = _required(settings, "redis_url"), Keys(settings.aurea_namespace)
-    handlers = discover(settings.aurea_handlers)
     async with AsyncExitStack() as closing:
-        traces = open_traces(settings.otel_exporter_otlp_endpoint, settings.aurea_trace_sample, f"aurea-{role}")
-        closing.callback(traces.stop)
-        reports = open_reports(_revealed(settings.sentry_dsn), settings.env, VERSION)
-        closing.callback(reports.stop)
-        pool = await open_pool(
-            _required(settings, "database_url"), size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler
-        )
-        closing.push_async_callback(pool.close)
-        commands, blocking = connect(redis_url)
-        closing.push_async_callback(commands.aclose)
-        closing.push_async_callback(blocking.aclose)
-        subscriptions = Subscriptions(commands, keys)
-        closing.push_async_callback(subscriptions.stop)
-        http = open_client(settings.aurea_allow_private_hosts, headers=outgoing_headers)
-        closing.push_async_callback(http.aclose)
-        runtime = Runtime(
-            ledger=PostgresLedger(pool),
-            queue=RedisQueue(commands, blocking, keys, _step_us(settings)),
-            feed=Feed(commands, keys),
-            subscriptions=subscriptions,
-            presence=Presence(commands, keys),
-            counters=Counters(commands, keys),
-            metrics=Counts(),
-            traces=traces,
-            reports=reports,
-            clock=SystemClock(),
-            handlers=handlers,
-            http=http,
-            config=_handler_config(settings),
-            limits=_limits(settings),
-        )
-        subscriptions.start()
+        runtime = await _open(settings, role, closing)
+        runtime.subscriptions.start()
         counting = asyncio.create_task(keep_flushing(runtime))
         try:
             yield runtime
@@ -95,6 +63,41 @@ async def open_runtime(settings: Settings, role: Role) -> AsyncIterator[Runtime]
             counting.cancel()
             with suppress(Unavailable):
                 await flush(runtime)
+
+
+async def _open(settings: Settings, role: Role, closing: AsyncExitStack) -> Runtime:
+    redis_url, keys = _required(settings, "redis_url"), Keys(settings.aurea_namespace)
+    database_url = _required(settings, "database_url")
+    handlers = discover(settings.aurea_handlers)
+    traces = open_traces(settings.otel_exporter_otlp_endpoint, settings.aurea_trace_sample, f"aurea-{role}")
+    closing.callback(traces.stop)
+    reports = open_reports(_revealed(settings.sentry_dsn), settings.env, VERSION)
+    closing.callback(reports.stop)
+    pool = await open_pool(database_url, size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler)
+    closing.push_async_callback(pool.close)
+    commands, blocking = connect(redis_url)
+    closing.push_async_callback(commands.aclose)
+    closing.push_async_callback(blocking.aclose)
+    subscriptions = Subscriptions(commands, keys)
+    closing.push_async_callback(subscriptions.stop)
+    http = open_client(settings.aurea_allow_private_hosts, headers=outgoing_headers)
+    closing.push_async_callback(http.aclose)
+    return Runtime(
+        ledger=PostgresLedger(pool),
+        queue=RedisQueue(commands, blocking, keys, _step_us(settings)),
+        feed=Feed(commands, keys),
+        subscriptions=subscriptions,
+        presence=Presence(commands, keys),
+        counters=Counters(commands, keys),
+        metrics=Counts(),
+        traces=traces,
+        reports=reports,
+        clock=SystemClock(),
+        handlers=handlers,
+        http=http,
+        config=_handler_config(settings),
+        limits=_limits(settings),
+    )
 
 
 async def serve_worker(settings: Settings, queues: tuple[str, ...] = ()) -> None:

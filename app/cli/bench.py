@@ -27,7 +27,7 @@ def bench(
     try:
         from bench import contestants, profile_worker, runner, tables
     except ModuleNotFoundError as error:
-        raise NotStarted("the bench is not part of the installed package: run it in a checkout of the source") from error
+        raise NotStarted("the bench is not in the installed package: run it in a checkout of the source") from error
     if profile:
         typer.echo(profile_worker.profile(tasks))
         return

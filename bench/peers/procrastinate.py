@@ -51,7 +51,15 @@ async def client() -> AsyncIterator[Client]:
 
 def worker(_kind: str) -> list[str]:
     options = ["--concurrency", "100"]
-    return [tool("procrastinate"), "--log-level", "warning", "--app", "bench.peers.procrastinate.app", "worker", *options]
+    return [
+        tool("procrastinate"),
+        "--log-level",
+        "warning",
+        "--app",
+        "bench.peers.procrastinate.app",
+        "worker",
+        *options,
+    ]
 
 
 if __name__ == "__main__":

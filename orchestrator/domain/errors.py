@@ -16,6 +16,7 @@ AureaError                      code
 ├── AddressRefused              address_refused      an outgoing request to an address that is not public
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
 ├── Unavailable                 unavailable          a dependency is away; carries its name
+├── DeadLetter                  dead_letter          a task failed for good; reported, never raised
 ├── HandlerBroken               handler_broken       a handler module that cannot be loaded
 ├── NotStarted                  not_started          a server or a part of the system that did not start; carries its log
 ├── LeaseLost                   lease_lost           a newer fence exists: what this attempt still writes changes nothing
@@ -154,6 +155,10 @@ class Unavailable(AureaError):
         self.dependency = dependency
         self.retry_after_seconds = retry_after_seconds
         super().__init__(f"{dependency} cannot be reached; nothing was stored, try again")
+
+
+class DeadLetter(AureaError):
+    code = "dead_letter"
 
 
 class HandlerBroken(AureaError):

@@ -4,7 +4,6 @@ Every read names the tenant; what belongs to another answers as unknown.
 """
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -135,5 +134,5 @@ def _open_cursor(cursor: str | None) -> TaskId | None:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         return parse_task_id(text)
-    except (binascii.Error, UnicodeError, InvalidId) as error:
+    except (ValueError, InvalidId) as error:
         raise InvalidCursor from error

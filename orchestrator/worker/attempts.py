@@ -11,11 +11,12 @@ import orjson
 import structlog
 
 from orchestrator.batching import Batcher
-from orchestrator.domain.errors import LeaseLost
+from orchestrator.domain.errors import DeadLetter, LeaseLost
 from orchestrator.domain.events import FAILURE, EventKind, Told
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.outcome import Expired, Failed, Outcome, Released, decide
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Settlement
 from orchestrator.operations.settle import settle
 from orchestrator.runtime import Runtime
@@ -98,7 +99,8 @@ class Attempts:
         for task_id in task_ids:
             attempt = self._running.get(task_id)
             if attempt is not None:
-                attempt.cancel()
+                # Not at once: a task of asyncio that is cancelled before its first step never runs, nor cleans up.
+                asyncio.get_running_loop().call_soon(attempt.cancel)
 
     async def _live(self, claim: Claim) -> None:
         """One attempt, from claim to settlement."""
@@ -110,9 +112,10 @@ class Attempts:
             await self._recorder.forget(claim)
             if outcome is not None:
                 await self._end(claim, outcome, duration_us)
-        except Exception:  # noqa: BLE001 - one attempt must not end the worker
+        except Exception as error:  # noqa: BLE001 - one attempt must not end the worker
             # The lease runs out and the sweep gives the task to another worker.
             _log.exception("attempt_not_settled", task_id=claim.entry.id)
+            self._runtime.reports.send(error, task_id=claim.entry.id)
         finally:
             self.held.pop(claim.entry.id, None)
             self._moved.set()
@@ -162,6 +165,9 @@ class Attempts:
             ms=duration_us // 1000,
         )
         await self._settling.submit(ending)
+        if ending.state is State.FAILED and ending.error is not None:
+            letter = DeadLetter(f"{claim.entry.type}: {ending.error.type}: {ending.error.message}")
+            self._runtime.reports.send(letter, task_id=claim.entry.id, fingerprint=ending.error.fingerprint)
 
     def _tell_failure(self, claim: Claim, outcome: Failed) -> None:
         """The history says why an attempt failed, also when a later one succeeds."""

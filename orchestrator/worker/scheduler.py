@@ -70,9 +70,10 @@ class Scheduler:
                 failures += 1
                 if failures == 1:
                     _log.warning("chore_waits", chore=chore.name, reason=str(away) or type(away).__name__)
-            except Exception:  # noqa: BLE001 - one chore must not end the others
+            except Exception as error:  # noqa: BLE001 - one chore must not end the others
                 failures += 1
                 _log.exception("chore_failed", chore=chore.name)
+                self._runtime.reports.send(error, chore=chore.name)
             if not more:
                 # A little jitter keeps the chores of one second from falling on one moment.
                 await asyncio.sleep(chore.every_seconds * (0.9 + 0.1 * self._runtime.clock.chance()))

@@ -106,6 +106,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "batch with a header key": (raw(b"{}", "/tasks/batch", **{KEY: "k"}), 422, f"/headers/{KEY}", "own"),
     "bad cursor": (get("/tasks?cursor=nonsense!"), 422, "/cursor", "next_cursor"),
     "cursor of another kind": (get("/tasks?cursor=YWJj"), 422, "/cursor", "next_cursor"),
+    "cursor beyond ASCII": (get("/tasks?cursor=%C2%B2"), 422, "/cursor", "next_cursor"),
     "bad cursor of dead letters": (get("/dead?cursor=%00"), 422, "/cursor", "next_cursor"),
     "limit 0": (get("/tasks?limit=0"), 422, "/limit", "at least 1"),
     "limit 201": (get("/tasks?limit=201"), 422, "/limit", "at most 200"),

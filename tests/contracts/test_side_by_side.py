@@ -1,12 +1,10 @@
 """Redis and the reference model, played side by side with the same acts: the same answers, and nothing ever lost."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,7 +22,7 @@ from orchestrator.domain.task import Claim, Entry
 from orchestrator.queue.connect import connect
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.memory import MemoryQueue
-from orchestrator.queue.port import EpochMissing, Popped, Queue, QueuePaused, Standing
+from orchestrator.queue.port import EpochMissing, Live, Popped, Queue, QueuePaused, Standing
 from orchestrator.queue.redis import RedisQueue
 from tests.queue.entries import HOUR_US, ONE, STEP_US, SWEEPER, TWO, ending, entry
 
@@ -56,9 +54,13 @@ def seen(claim: Claim) -> Claim:
     return replace(claim, entry=replace(claim.entry, ready_at_us=None), claimed_at_us=0, waited_us=0)
 
 
-def stand(standing: Standing) -> Standing:
-    live = standing.live and replace(standing.live, started_at_us=standing.live.started_at_us and 1)
-    return replace(standing, live=live, due_in_us=standing.due_in_us and standing.due_in_us // 60_000_000)
+def steady(live: Live) -> Live:
+    return replace(live, started_at_us=live.started_at_us and 1)
+
+
+def settled(standing: Standing) -> Standing:
+    due_in_minutes = standing.due_in_us and round(standing.due_in_us / 60_000_000)
+    return replace(standing, live=standing.live and steady(standing.live), due_in_us=due_in_minutes)
 
 
 async def answer(act: Awaitable[T]) -> T | type[Exception]:
@@ -233,48 +235,57 @@ class SideBySide(RuleBasedStateMachine):
         if sure == 0:
             self.run(self.empty())
 
+    @rule(task=st.sampled_from(IDS))
+    def standing(self, task: TaskId) -> None:
+        redis, memory = self.run(self.both(lambda queue: queue.standing(task)))
+        assert settled(redis) == settled(memory)
+
     @invariant()
     def both_say_the_same(self) -> None:
         async def look() -> None:
-            for read in (
-                lambda queue: queue.missing(IDS), lambda queue: queue.epoch(), lambda queue: queue.names(),
-            ):  # fmt: skip
-                await self.same(read)
-            for each in IDS:
-                redis, memory = await self.both(lambda queue, each=each: queue.standing(each))
-                assert stand(redis) == stand(memory)
+            await self.same(lambda queue: queue.missing(IDS))
+            redis, memory = await self.both(lambda queue: queue.live(IDS))
+            assert {each: steady(live) for each, live in redis.items()} == {
+                each: steady(live) for each, live in memory.items()
+            }
             redis, memory = await self.both(lambda queue: queue.queues())
             assert [replace(one, oldest_us=0) for one in redis] == [replace(one, oldest_us=0) for one in memory]
-            assert all(abs(a.oldest_us - b.oldest_us) < 1_000_000 for a, b in zip(redis, memory, strict=True))
+            assert all(abs(a.oldest_us - b.oldest_us) < 5_000_000 for a, b in zip(redis, memory, strict=True))
 
         self.run(look())
 
     @invariant()
     def every_task_is_in_exactly_one_place(self) -> None:
         async def look() -> None:
-            redis, keys = self.clients[0], self.keys
-            tasks = {key[len(keys.tasks) :] for key in await redis.keys(keys.tasks + "*")}
-            leased = {each for each in tasks if await redis.hexists(keys.tasks + each.decode(), "lease")}
-            places = {b"scheduled": set(await redis.zrange(keys.scheduled, 0, -1)), b"leased": leased}
-            for name in QUEUES:
-                pending = dict(await redis.zrange(keys.pending(name), 0, -1, withscores=True))
-                assert dict(await redis.zrange(keys.queue(name), 0, -1, withscores=True)).items() <= pending.items()
-                places[name.encode()] = set(pending)
-            assert sum(map(len, places.values())) == len(tasks)
-            assert set().union(*places.values()) == tasks
-            assert leased <= set(await redis.zrange(keys.leases, 0, -1))
+            keys, pipeline = self.keys, self.clients[0].pipeline(transaction=False)
+            for each in IDS:
+                pipeline.hmget(keys.task(each), "task", "lease")
+            for key in (keys.scheduled, keys.leases, *map(keys.pending, QUEUES), *map(keys.queue, QUEUES)):
+                pipeline.zrange(key, 0, -1, withscores=True)
+            replies = await pipeline.execute()
+            rows = dict(zip([each.encode() for each in IDS], replies, strict=False))
+            tasks = {each for each, (record, _) in rows.items() if record}
+            leased = {each for each, (_, lease) in rows.items() if lease}
+            scheduled, leases, *waiting = (dict(reply) for reply in replies[len(IDS) :])
+            pending, queues = waiting[: len(QUEUES)], waiting[len(QUEUES) :]
+            places = [*scheduled, *leased, *(each for queue in pending for each in queue)]
+            assert sorted(places) == sorted(tasks)
+            assert leased <= leases.keys()
+            assert all(queue.items() <= order.items() for queue, order in zip(queues, pending, strict=True))
 
         self.run(look())
 
 
-@pytest.mark.parametrize("steps", [40])
-def test_redis_and_the_model_answer_alike_and_lose_nothing(redis_url: str, steps: int) -> None:
-    examples = int(os.environ.get("QUEUE_EXAMPLES", "40"))
+def test_redis_and_the_model_answer_alike_and_lose_nothing(redis_url: str) -> None:
+    """A short game, another one each time; `--hypothesis-profile` with more examples plays a long one."""
     with asyncio.Runner() as loop:
         run_state_machine_as_test(
             lambda: SideBySide(redis_url, loop),
             settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
+                max_examples=max(1, settings().max_examples // 4),
+                stateful_step_count=40,
+                deadline=None,
+                database=None,
                 suppress_health_check=list(HealthCheck),
             ),
-        )  # fmt: skip
+        )

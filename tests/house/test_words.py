@@ -23,6 +23,7 @@ def names(tree: ast.AST) -> list[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_say_something(path: Path) -> None:
     spelled = [path.stem, *names(ast.parse(path.read_text()))]
+    spelled = [name for name in spelled if name != "do_POST"]  # http.server's name for it
     snake = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in spelled]
     assert [name for name in snake if EMPTY_WORDS.search(name)] == []
 

@@ -1,7 +1,10 @@
 """Tasks, claims and endings for the tests of the ledger."""
 
+import asyncio
 from hashlib import sha256
 from typing import Any
+
+import asyncpg
 
 from orchestrator.clock import SystemClock
 from orchestrator.domain.events import EventKind, Told
@@ -69,3 +72,12 @@ def told(task: NewTask, fence: int, number: int, data: bytes = b'{"text":"hello"
 
 def unknown_id() -> TaskId:
     return CLOCK.task_id()
+
+
+async def waiting(connection: asyncpg.Connection) -> list[int]:
+    """Return the sessions that wait for a lock in this database, once there are some."""
+    query = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(5):
+        while not (sessions := await connection.fetch(query)):  # noqa: ASYNC110 - Postgres tells nobody
+            await asyncio.sleep(0.005)
+    return [session["pid"] for session in sessions]

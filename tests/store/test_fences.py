@@ -11,7 +11,7 @@ from orchestrator.domain.outcome import Succeeded
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.task import NewTask, Task
 from orchestrator.ledger.postgres import PostgresLedger
-from tests.store.samples import FLAKY, TENANT, claim_of, ending_of, failed, new_task, told, unknown_id
+from tests.store.samples import FLAKY, TENANT, claim_of, ending_of, failed, new_task, told, unknown_id, waiting
 
 Write = Callable[[PostgresLedger, NewTask, int], Awaitable[bool]]
 
@@ -106,7 +106,7 @@ async def test_a_paused_older_writer_that_waited_for_a_newer_one_is_refused(
     async with pool.acquire() as newer, newer.transaction():
         await newer.execute("update orchestrator_tasks set fence = 7 where id = $1", task.id)
         older = asyncio.create_task(write(ledger, task, 6))
-        await blocked(newer, 1)
+        await waiting(newer)
         assert not older.done()
     assert not await older
     assert await pool.fetchval("select count(*) from orchestrator_runs where fence <> 5") == 0
@@ -114,18 +114,10 @@ async def test_a_paused_older_writer_that_waited_for_a_newer_one_is_refused(
     assert await pool.fetchval("select count(*) from orchestrator_steps") == 0
 
 
-async def blocked(connection: asyncpg.Connection, count: int) -> None:
-    """Return when this many sessions wait for a lock."""
-    while await connection.fetchval("select count(*) from pg_locks where not granted") < count:
-        await asyncio.sleep(0.005)
-
-
 async def test_of_many_writers_at_once_exactly_one_ends_the_task(
     pool: asyncpg.Pool, ledger: PostgresLedger, task: NewTask
 ) -> None:
-    endings = [
-        ending_of(claim_of(task, fence, worker=f"w{fence}"), Succeeded(b"%d" % fence)) for fence in range(1, 41)
-    ]
+    endings = [ending_of(claim_of(task, fence, worker=f"w{fence}"), Succeeded(b"%d" % fence)) for fence in range(1, 41)]
     accepted = await asyncio.gather(*[ledger.settle([ending]) for ending in endings])
     winners = [ending.claim for ending, [fresh] in zip(endings, accepted, strict=True) if fresh]
     assert len(winners) == 1

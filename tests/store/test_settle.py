@@ -9,8 +9,17 @@ from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.task import NewTask, Run, Task
 from orchestrator.ledger.postgres import PostgresLedger
 from tests.store.samples import (
-    BEGAN_US, BROKEN, CLOCK, FLAKY, TENANT, claim_of, crashed, ending_of, failed, new_task,
-)  # fmt: skip
+    BEGAN_US,
+    BROKEN,
+    CLOCK,
+    FLAKY,
+    TENANT,
+    claim_of,
+    crashed,
+    ending_of,
+    failed,
+    new_task,
+)
 
 LASTED = timedelta(seconds=2)
 

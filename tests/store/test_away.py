@@ -1,0 +1,77 @@
+"""A Postgres that is away is one kind of error, and the ledger works again when it is back."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.filters import TaskFilter
+from orchestrator.ledger.migrate import migrate
+from orchestrator.ledger.pool import open_pool
+from orchestrator.ledger.postgres import Inserted, PostgresLedger
+from tests.conftest import Servers
+from tests.store.samples import TENANT, claim_of, ending_of, new_task, waiting
+
+
+async def test_a_pool_opens_while_postgres_is_away_and_serves_when_it_is_back(own_servers: Servers) -> None:
+    postgres = own_servers.postgres
+    await asyncio.to_thread(postgres.stop)
+    pool = await open_pool(postgres.url, size=2)
+    ledger = PostgresLedger(pool)
+    with pytest.raises(Unavailable):
+        await ledger.ping()
+    await asyncio.to_thread(postgres.start_again)
+    await migrate(postgres.url)
+    task = new_task()
+    assert await ledger.insert([task]) == [Inserted()]
+
+    await asyncio.to_thread(postgres.kill)
+    with pytest.raises(Unavailable):
+        await ledger.settle([ending_of(claim_of(task, 1))])
+    with pytest.raises(Unavailable):
+        await ledger.insert([task])
+    await asyncio.to_thread(postgres.start_again)
+    await migrate(postgres.url)  # this server's commits do not wait for the disk
+    assert await ledger.insert([task]) == [Inserted()]
+    assert await ledger.settle([ending_of(claim_of(task, 1))]) == [True]
+    await pool.close()
+    with pytest.raises(Unavailable):
+        await ledger.ping()
+
+
+async def test_a_statement_cut_off_half_way_is_unavailable(pool: asyncpg.Pool, ledger: PostgresLedger) -> None:
+    task = new_task()
+    await ledger.insert([task])
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("select from orchestrator_tasks where id = $1 for update", task.id)
+        settling = asyncio.create_task(ledger.settle([ending_of(claim_of(task, 1))]))
+        [pid] = await waiting(holder)
+        await holder.execute("select pg_terminate_backend($1)", pid)
+        with pytest.raises(Unavailable):
+            await settling
+    found = await ledger.read(TENANT, task.id)
+    assert found is not None
+    assert found.finished_at is None
+
+
+async def test_a_value_that_postgres_refuses_is_not_taken_for_an_outage(ledger: PostgresLedger) -> None:
+    with pytest.raises(asyncpg.DataError):
+        await ledger.insert([new_task(priority=70_000)])
+    with pytest.raises(asyncpg.PostgresError):
+        await ledger.insert([new_task(payload=b"{")])
+    with pytest.raises(asyncpg.PostgresError):
+        await ledger.insert([new_task(priority=10)])
+
+
+async def test_behind_a_transaction_pooler_nothing_is_kept_in_a_session(database_url: str) -> None:
+    pool = await open_pool(database_url, size=1, pooler="transaction")
+    ledger = PostgresLedger(pool)
+    task = new_task()
+    for _ in range(3):
+        await ledger.insert([task])
+        await ledger.page(TENANT, TaskFilter(), None, 5)
+    async with pool.acquire() as connection:
+        assert await connection.fetchval("select count(*) from pg_prepared_statements") == 0
+        assert await connection.fetchval("show plan_cache_mode") == "auto"
+    await pool.close()

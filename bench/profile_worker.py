@@ -53,13 +53,12 @@ def _ranking(how: str, counts: dict[str, int], own: dict[str, int]) -> str:
 
 
 def _commands(stats: dict[str, Any], tasks: int) -> str:
-    """Calls and processor time of Redis' commands; those made by scripts count too."""
     rows = sorted(stats.items(), key=lambda entry: -entry[1]["usec"])
     lines = [
-        f"{1000 * each['calls'] / tasks:8.1f} calls {1000 * each['usec'] / tasks:8.0f} us  {name.removeprefix('cmdstat_')}"
+        f"{1000 * each['calls'] / tasks:8.1f} calls {1000 * each['usec'] / tasks:8.0f} µs  {name.partition('_')[2]}"
         for name, each in rows[:15]
     ]
-    return "\n".join(["Redis commands for 1,000 tasks, the costliest first (scripts hold the others):", *lines])
+    return "\n".join(["Redis' commands for 1,000 tasks; `evalsha` includes those that scripts call:", *lines])
 
 
 if __name__ == "__main__":

@@ -35,11 +35,10 @@ class Options:
 
 @dataclass
 class Results:
-    """Medians by contestant and figure, and why one is missing; `exports` counts what tracing sent in all."""
+    """Medians by contestant and figure, and why one is missing."""
 
     figures: dict[str, Figures] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    exports: int = 0
 
 
 class Run:
@@ -60,7 +59,8 @@ class Run:
                 for contestant in contestants:
                     if contestant.name not in self._results.failures:
                         self._round(contestant, number, sink.url)
-            self._results.exports = sink.received
+        if OURS in self._rounds and not sink.received:
+            self._fail(OURS, "no trace was exported: it ran without tracing")
         for name, rounds in self._rounds.items():
             self._results.figures[name] = {
                 figure: statistics.median(figures[figure] for figures in rounds) for figure in rounds[0]

@@ -1,4 +1,4 @@
-"""Runs `aurea` under a sampling profiler: a look at the stack every millisecond.
+"""Runs `aurea` under a sampling profiler: a look at the stack every two milliseconds.
 
 `python -m bench.sampler OUT.json worker` works like `aurea worker` and leaves the samples of its event loop in OUT.json
 when it ends. Unlike cProfile it does not slow calls, so the picture stays true. Time in C is seen in the line that
@@ -14,7 +14,7 @@ from types import FrameType
 
 from app.cli.main import run
 
-PERIOD_SECONDS = 0.001
+PERIOD_SECONDS = 0.002
 LOOP = "Runner.run"
 OWN: Counter[str] = Counter()
 WHOLE: Counter[str] = Counter()

@@ -21,7 +21,7 @@ def bench(
     only: Annotated[list[str] | None, typer.Option(help="One contestant, or `aurea`; may be repeated.")] = None,
     quick: Annotated[bool, typer.Option(help=f"One round of {_QUICK_TASKS:,} tasks: rough figures soon.")] = False,
     profile: Annotated[bool, typer.Option(help="Show where the time of our own worker goes instead.")] = False,
-    write: Annotated[bool, typer.Option(help=f"Put the tables into {_PAGE}.")] = False,
+    write: Annotated[bool | None, typer.Option(help=f"Put the tables into {_PAGE}; default: after a full run.")] = None,
 ) -> None:
     """Measure this machine: this system and its peers, on fresh embedded servers. Takes about half an hour."""
     try:
@@ -43,5 +43,5 @@ def bench(
     results = runner.Run(options, lambda line: typer.echo(line, err=True)).measure()
     text = tables.report(results, options)
     typer.echo(f"\n{text}")
-    if write:
+    if write if write is not None else not (quick or only or results.failures):
         tables.write_into(contestants.ROOT / _PAGE, text)

@@ -43,6 +43,7 @@ class Api:
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=_TIMEOUT,
+            limits=httpx2.Limits(max_keepalive_connections=0),  # a command ends without having to close anything
             trust_env=not _is_loopback(url.host),  # a proxy cannot reach this machine's own ports
         )
 

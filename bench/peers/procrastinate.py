@@ -50,16 +50,8 @@ async def client() -> AsyncIterator[Client]:
 
 
 def worker(_kind: str) -> list[str]:
-    options = ["--concurrency", "100"]
-    return [
-        tool("procrastinate"),
-        "--log-level",
-        "warning",
-        "--app",
-        "bench.peers.procrastinate.app",
-        "worker",
-        *options,
-    ]
+    application = ["--app", "bench.peers.procrastinate.app", "--log-level", "warning"]
+    return [tool("procrastinate"), *application, "worker", "--concurrency", "100"]
 
 
 if __name__ == "__main__":

@@ -57,9 +57,7 @@ class Output:
         told, rest = 0, b""
         while chunk := await self._reader.read(_CHUNK_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > LONGEST_LINE_BYTES:
-                lines.append(rest)
-                rest = b""
+            rest = rest[:LONGEST_LINE_BYTES]
             for line in lines:
                 told += 1
                 await self._tell(line, told)

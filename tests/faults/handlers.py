@@ -71,3 +71,15 @@ def thread(payload: Nap, ctx: SyncContext) -> str:
     note(ctx, "start")
     time.sleep(payload.seconds)
     return "done"
+
+
+class Routed(BaseModel):
+    event: str
+    delivery: str
+
+
+@task("routed")
+async def routed(payload: Routed, ctx: Context) -> dict[str, str]:
+    """Answer what it was told of a webhook delivery."""
+    note(ctx, "start")
+    return {"event": payload.event, "delivery": payload.delivery}

@@ -75,9 +75,8 @@ def unknown_id() -> TaskId:
 
 
 async def waiting(connection: asyncpg.Connection) -> list[int]:
-    """Return the sessions that wait for a lock in this database, once there are some."""
-    query = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    """Return the sessions that wait for a lock, once there are some."""
     async with asyncio.timeout(5):
-        while not (sessions := await connection.fetch(query)):  # noqa: ASYNC110 - Postgres tells nobody
+        while not (sessions := await connection.fetch("select pid from pg_locks where not granted")):  # noqa: ASYNC110 - Postgres tells nobody
             await asyncio.sleep(0.005)
     return [session["pid"] for session in sessions]

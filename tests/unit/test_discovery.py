@@ -58,6 +58,7 @@ def test_modules_and_files_are_loaded_and_may_hold_several(here: Path):
 def test_a_module_that_passes_handlers_on_brings_each_once(here: Path):
     (here / "deep.py").write_text(ONE.format(name="deep"))
     (here / "front.py").write_text("from deep import work\nalias = work\n")
+    assert len(load("front")) == 1
     found = discover(["front", "deep"])
     assert found.source("deep") == "front"
 

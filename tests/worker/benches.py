@@ -48,7 +48,8 @@ def claim(task_type: str, payload: bytes = b"{}", timeout_seconds: float = 30.0,
 async def run(handler: Handler, payload: bytes = b"{}", bench: Bench | None = None, **claimed: Any) -> Any:
     """Run one attempt of one handler and return its outcome."""
     executor = Executor(Handlers([handler]), bench or lay_bench()[0])
-    return await executor.run(claim(handler.name, payload, **claimed))
+    async with asyncio.timeout(20):
+        return await executor.run(claim(handler.name, payload, **claimed))
 
 
 async def error_of(handler: Handler, payload: bytes = b"{}", bench: Bench | None = None, **claimed: Any) -> TaskError:

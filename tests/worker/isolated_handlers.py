@@ -52,6 +52,13 @@ def lingering(payload: dict, ctx: SyncContext) -> str:
     return "done"
 
 
+@task("iso_block", isolation="process")
+async def blocking(payload: dict, ctx: Context) -> None:
+    """Leave the loop of its process no turn."""
+    await ctx.log("blocks", pids=[os.getpid()])
+    time.sleep(600)  # noqa: ASYNC251 - that is the fault
+
+
 @task("iso_eat", isolation="process", memory_mb=64)
 def eating(payload: dict, ctx: SyncContext) -> int:
     return len(bytearray(payload["mb"] * 2**20))

@@ -180,7 +180,8 @@ async def test_a_timed_out_thread_is_left_behind_and_its_context_writes_nothing(
 
     assert (await error_of(stuck, bench=bench, timeout_seconds=0.05)).type == "timeout"
     release.set()
-    await left.wait()
+    async with asyncio.timeout(5):
+        await left.wait()
     assert seen[0] is True
     assert len(seen) == 5
     assert "has ended" in seen[1]

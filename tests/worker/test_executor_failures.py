@@ -141,20 +141,19 @@ async def test_failures_with_one_cause_share_a_fingerprint():
 
 
 async def test_the_place_of_a_failure_counts_but_not_its_line():
-    def one() -> None:
-        raise ValueError("no")
-
-    def another() -> None:
+    def check(early: bool) -> None:
+        if early:
+            raise ValueError("no")
         raise ValueError("no")
 
     @task("placed")
     async def placed(payload: dict) -> None:
-        if payload["where"] == "above":
-            one()
-        if payload["where"] == "below":
-            one()
-        another()
+        if payload["where"] == "here":
+            raise ValueError("no")
+        check(payload["where"] == "early")
 
-    prints = [(await error_of(placed, b'{"where": "%s"}' % where)).fingerprint for where in (b"above", b"below", b"")]
+    prints = [
+        (await error_of(placed, b'{"where": "%s"}' % where)).fingerprint for where in (b"early", b"late", b"here")
+    ]
     assert prints[0] == prints[1]
     assert prints[0] != prints[2]

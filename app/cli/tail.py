@@ -22,6 +22,8 @@ class Tail:
     def news(self) -> list[str]:
         """The whole lines that were added since the last call, each with the part's name before it."""
         size = self._size()
+        if size == self._read_to:
+            return []
         if size < self._read_to:
             self._read_to = 0  # put aside and begun again
         skipped = max(0, size - self._read_to - _MOST_BYTES)

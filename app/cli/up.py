@@ -138,7 +138,7 @@ def _welcome(url: str, token: str, home: Home) -> list[str]:
         f"AUREA is ready at {url} (reference: {url}/docs)",
         f"  token  {token}",
         f"  logs   {home.logs}",
-        f"""  try    {call} submit http_request --payload '{{"url": "https://example.com"}}' --follow""",
+        f"""  try    {call} submit hello --payload '{{"name": "Ada"}}' --follow""",
         "Ctrl-C stops everything.",
         "",
     ]

@@ -18,8 +18,8 @@ AureaError                      code
 ├── Unavailable                 unavailable          a dependency is away; carries its name
 ├── DeadLetter                  dead_letter          a task failed for good; reported, never raised
 ├── HandlerBroken               handler_broken       a handler module that cannot be loaded
-├── NotStarted                  not_started          a server or a part of the system that did not start; carries its log
-├── LeaseLost                   lease_lost           a newer fence exists: what this attempt still writes changes nothing
+├── NotStarted                  not_started          a server or part of the system that did not start; has its log
+├── LeaseLost                   lease_lost           a newer fence exists: this attempt's writes change nothing
 └── AttemptEnded                attempt_ended        a context was used after its attempt had ended
 
 It knows no HTTP: `app/problems.py` maps each class to a status, and a test demands a row per class.

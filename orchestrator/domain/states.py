@@ -39,7 +39,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RETRYING: frozenset({State.QUEUED, State.CANCELLED}),
     State.WAITING: frozenset({State.QUEUED, State.FAILED, State.CANCELLED}),
     State.SUCCEEDED: frozenset({State.QUEUED}),
-    State.FAILED: frozenset({State.QUEUED}),
+    State.FAILED: frozenset({State.QUEUED, State.SCHEDULED}),
     State.CANCELLED: frozenset({State.QUEUED}),
     State.EXPIRED: frozenset({State.QUEUED}),
 }

@@ -95,7 +95,9 @@ class Postgres:
         return True
 
     def start_again(self) -> None:
-        """Start on the port it had, as far as that is free."""
+        """Start on the port it had, which others were told. Raises NotStarted when that is taken."""
+        if free_port(self.port) != self.port:
+            raise NotStarted(f"{self.name} cannot start again: its port {self.port} was taken meanwhile")
         self.start(self.port)
 
     def stop(self) -> None:

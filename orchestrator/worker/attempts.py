@@ -35,12 +35,15 @@ _DEFAULT_POLICY = RetryPolicy()
 class Attempts:
     """Starts attempts, stops them when they are lost or cancelled, and sees each settled."""
 
-    def __init__(self, runtime: Runtime, worker: WorkerId, executor: Executor, journal: Journal) -> None:
+    def __init__(
+        self, runtime: Runtime, worker: WorkerId, executor: Executor, journal: Journal, recorder: Recorder
+    ) -> None:
         self._runtime = runtime
         self._worker = worker
         self._executor = executor
         self._journal = journal
-        self._recorder = Recorder(runtime, self.stop)
+        self._recorder = recorder
+        recorder.on_stale = self.stop
         self._lives: set[asyncio.Task[None]] = set()
         self._running: dict[TaskId, asyncio.Task[None]] = {}
         self._releasing: set[TaskId] = set()
@@ -109,6 +112,9 @@ class Attempts:
         outcome = await self._run(claim)
         duration_us = int((clock.monotonic() - started) * 1e6)
         try:
+            if isinstance(outcome, Failed):
+                self._tell_failure(claim, outcome)
+            await self._journal.flush(claim)
             await self._recorder.forget(claim)
             if outcome is not None:
                 await self._end(claim, outcome, duration_us)
@@ -149,9 +155,6 @@ class Attempts:
             self._moved.set()
 
     async def _end(self, claim: Claim, outcome: Outcome, duration_us: int) -> None:
-        if isinstance(outcome, Failed):
-            self._tell_failure(claim, outcome)
-        await self._journal.flush(claim)
         handler = self._runtime.handlers.get(claim.entry.type)
         policy = handler.policy if handler is not None else _DEFAULT_POLICY
         ending = decide(claim, outcome, policy, self._runtime.clock.chance(), duration_us)

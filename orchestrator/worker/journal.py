@@ -12,6 +12,7 @@ from orchestrator.domain.ids import TaskId
 from orchestrator.domain.task import Claim
 from orchestrator.operations.tell import tell
 from orchestrator.runtime import Runtime
+from orchestrator.worker.recorder import Recorder
 
 _BATCH = 500
 _ROOM = 10_000
@@ -21,8 +22,9 @@ _GATHER_SECONDS = 0.005
 class Journal:
     """Append from the loop's thread; one lane writes."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, recorder: Recorder) -> None:
         self._runtime = runtime
+        self._recorder = recorder
         self._waiting: deque[Told] = deque()
         self._appended = 0
         self._written = 0
@@ -73,6 +75,7 @@ class Journal:
                 await asyncio.sleep(_GATHER_SECONDS)
                 continue
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            await self._recorder.record({told.task_id for told in batch})
             await tell(self._runtime, batch)
             self._written += len(batch)
             async with self._moved:

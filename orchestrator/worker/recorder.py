@@ -1,7 +1,8 @@
 """The running record: attempts that last are written to Postgres while they run.
 
 Most attempts are over in milliseconds and are recorded once, at their end. What still runs after RECORD_AFTER is
-recorded in batches. A refused record means that the attempt is stale, and stops it.
+recorded in batches, and an attempt that tells something is recorded before its first event is: whoever reads an
+event in the history finds the run it belongs to. A refused record means that the attempt is stale, and stops it.
 """
 
 import asyncio
@@ -20,10 +21,10 @@ _BATCH = 200
 class Recorder:
     """Knows which attempts are not yet recorded, and records those that last."""
 
-    def __init__(self, runtime: Runtime, stale: Callable[[Iterable[TaskId]], None]) -> None:
-        """`stale` is told of attempts that Postgres refused."""
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._stale = stale
+        self.on_stale: Callable[[Iterable[TaskId]], None] = _ignore
+        """Told of attempts that Postgres refused."""
         self._watched: dict[TaskId, tuple[float, Claim]] = {}
         self._writing: dict[TaskId, asyncio.Future[set[TaskId]]] = {}
         self._wake = asyncio.Event()
@@ -51,6 +52,15 @@ class Recorder:
         writing = self._writing.get(claim.entry.id)
         if writing is not None:
             await asyncio.wait([writing])
+
+    async def record(self, task_ids: Iterable[TaskId]) -> None:
+        """Return when those of these attempts that are watched are recorded, or refused."""
+        watched = [self._watched[task_id][1] for task_id in task_ids if task_id in self._watched]
+        under_way = {self._writing[task_id] for task_id in task_ids if task_id in self._writing}
+        if watched:
+            await self._record_all(watched)
+        if under_way:
+            await asyncio.wait(under_way)
 
     async def confirm(self, claim: Claim) -> bool:
         """Record an attempt before it starts; False when the task is final or another holds a newer fence.
@@ -91,7 +101,11 @@ class Recorder:
         refused = [claim.entry.id for claim in claims if claim.entry.id not in accepted]
         if refused:
             self._runtime.metrics.lease_lost(len(refused))
-            self._stale(refused)
+            self.on_stale(refused)
 
     async def _write(self, claims: Sequence[Claim]) -> set[TaskId]:
         return await patiently(self._runtime.clock, lambda: self._runtime.ledger.start(claims))
+
+
+def _ignore(_: Iterable[TaskId]) -> None:
+    """Until somebody asks to be told."""

@@ -20,6 +20,7 @@ from orchestrator.worker.bench import Bench, Submission
 from orchestrator.worker.executor import Executor
 from orchestrator.worker.heartbeat import Connections, Heartbeat
 from orchestrator.worker.journal import Journal
+from orchestrator.worker.recorder import Recorder
 from orchestrator.worker.threads import Threads
 from orchestrator.worker.worker import Worker
 
@@ -45,10 +46,11 @@ class WorkerService:
         self._runtime = runtime
         self._facts = facts
         self._intake = Intake(runtime)
-        self._journal = Journal(runtime)
+        recorder = Recorder(runtime)
+        self._journal = Journal(runtime, recorder)
         self._threads = Threads()
         executor = Executor(runtime.handlers, self._bench())
-        self._attempts = Attempts(runtime, facts.worker, executor, self._journal)
+        self._attempts = Attempts(runtime, facts.worker, executor, self._journal, recorder)
         self._worker = Worker(runtime, facts.worker, self._attempts, facts.concurrency, facts.queues)
         self._heartbeat = Heartbeat(
             connections,

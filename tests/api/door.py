@@ -51,8 +51,8 @@ class Door:
         return (*rows, sum(queue.depth + queue.running for queue in figures))
 
 
-@asynccontextmanager
-async def open_door(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Door]:
+def configured(database_url: str, redis_url: str, **changes: Any) -> FastAPI:
+    """The application with the tests' token, secret and handler; whatever stands in this machine's .env."""
     given: dict[str, Any] = {
         "database_url": database_url,
         "redis_url": redis_url,
@@ -61,7 +61,12 @@ async def open_door(database_url: str, redis_url: str, **changes: Any) -> AsyncI
         "aurea_handlers": ("tests.api.sample_handlers",),
         **changes,
     }
-    app = create_app(Settings(_env_file=None, **given))
+    return create_app(Settings(_env_file=None, **given))
+
+
+@asynccontextmanager
+async def open_door(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Door]:
+    app = configured(database_url, redis_url, **changes)
     async with app.router.lifespan_context(app):
         await open_epoch(app.state.runtime)
         transport = httpx2.ASGITransport(app)

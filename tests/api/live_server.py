@@ -9,11 +9,9 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from app.main import create_app
 from orchestrator.operations.fences import open_epoch
 from orchestrator.runtime import Runtime
-from orchestrator.settings import Settings
-from tests.api.door import SECRET, TOKEN
+from tests.api.door import TOKEN, configured
 
 
 @dataclass
@@ -32,15 +30,7 @@ class Live:
 
 @asynccontextmanager
 async def serve(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Live]:
-    given: dict[str, Any] = {
-        "database_url": database_url,
-        "redis_url": redis_url,
-        "aurea_api_token": TOKEN,
-        "github_webhook_secret": SECRET,
-        "aurea_handlers": ("tests.api.sample_handlers",),
-        **changes,
-    }
-    app = create_app(Settings(_env_file=None, **given))
+    app = configured(database_url, redis_url, **changes)
     config = uvicorn.Config(app, port=0, http="httptools", log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

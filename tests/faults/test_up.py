@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import httpx2
 import pytest
 from pytest_httpserver import HTTPServer
 
-from orchestrator.embedded.home import Home
+from app.cli.supervisor import end_left_parts
+from orchestrator.embedded.home import Home, Running
+from orchestrator.embedded.process import alive
 from orchestrator.embedded.servers import urls_of_running
 from tests.faults.local_system import READY, Up, aurea, still_running, until
 from tests.faults.system import AUREA, free_port
 
+pytestmark = pytest.mark.xdist_group("up")  # they share one system
 LATER = {"type": "http_request", "payload": {"url": "https://example.com"}, "delay_seconds": 3600}
 
 
@@ -120,6 +124,19 @@ def _answers(client: httpx2.Client) -> bool:
         return client.get("/readyz").status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def test_parts_that_outlived_their_system_are_ended(tmp_path: Path) -> None:
+    def orphan(*words: str) -> int:
+        """A process that is not our child, and says this on its command line."""
+        shell = f"{sys.executable} -c 'import time; time.sleep(60)' {' '.join(words)} >/dev/null & echo $!"
+        return int(subprocess.run(["sh", "-c", shell], capture_output=True).stdout)
+
+    left, foreign = orphan("aurea", "worker"), orphan("postfix", "worker")
+    end_left_parts(Running(1, "http://127.0.0.1:1", parts={"worker-1": left, "worker-2": foreign}))
+    assert not alive(left)
+    assert alive(foreign)
+    os.kill(foreign, signal.SIGKILL)
 
 
 async def test_it_loses_nothing_when_killed_and_everything_when_told_to(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ CAUSES = {
     (State.WAITING, State.CANCELLED): CANCEL,
     (State.SUCCEEDED, State.QUEUED): AGAIN,
     (State.FAILED, State.QUEUED): "`retry`, or a replay of dead letters",
+    (State.FAILED, State.SCHEDULED): "a replay of many at a rate",
     (State.CANCELLED, State.QUEUED): AGAIN,
     (State.EXPIRED, State.QUEUED): AGAIN,
 }

@@ -27,7 +27,7 @@ def test_links_lead_to_files(page: Path) -> None:
 
 def test_the_handler_of_the_readme_is_the_one_in_examples() -> None:
     shown = _code("README.md", "python")[0].partition("\n")[2]
-    assert shown.strip() in (ROOT / "examples" / "hello.py").read_text()
+    assert shown.strip() in (ROOT / "examples" / "shout.py").read_text()
 
 
 def test_the_handler_and_the_test_of_the_guide_run() -> None:

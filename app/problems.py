@@ -46,6 +46,7 @@ ROWS: dict[type[AureaError], Row] = {
     errors.Unavailable: Row(503, "Unavailable"),
     errors.HandlerBroken: Row(500, "Handler broken"),
     errors.NotStarted: Row(500, "Not started"),
+    errors.DeadLetter: Row(500, "Dead letter"),
     errors.LeaseLost: Row(409, "Lease lost"),
     errors.AttemptEnded: Row(409, "Attempt ended"),
 }

@@ -14,7 +14,7 @@ from app.openapi import Body
 from app.problems import problem_of
 from app.render import answer, task_document
 from app.request_body import BodyRoute, read_json
-from orchestrator.domain.errors import AureaError, InvalidInput, Issue
+from orchestrator.domain.errors import AureaError, InvalidInput, Issue, Unavailable
 from orchestrator.operations.request import TaskRequest
 from orchestrator.operations.submit import Receipt
 
@@ -42,7 +42,8 @@ async def create_batch(request: Request) -> Response:
     """Create up to 1000 tasks.
 
     The answer's items are in the order of the request, each with the status it would have had alone; valid ones are
-    kept when others are refused. Pointers in an item's problem start at that task.
+    kept when others are refused. Pointers in an item's problem start at that task. 503 when a store is away and
+    nothing was kept.
     """
     principal = authenticate(request)
     desk = desk_of(request)
@@ -52,6 +53,9 @@ async def create_batch(request: Request) -> Response:
     batch = validated(Batch, await read_json(request, desk.runtime.limits.max_batch_bytes))
     origin = origin_of(request, principal.tenant)
     receipts = await desk.intake.submit_many([_checked(task) for task in batch.tasks], origin)
+    away = next((receipt for receipt in receipts if isinstance(receipt, Unavailable)), None)
+    if away is not None and not any(isinstance(receipt, Receipt) for receipt in receipts):
+        raise away
     trace_id = trace_id_of(request.scope)
     return answer({"items": [_item(receipt, trace_id) for receipt in receipts]}, 201)
 

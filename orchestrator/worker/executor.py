@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Generator
 from typing import Any
 
 from orchestrator.discovery import Handlers
-from orchestrator.domain.errors import UnknownType
+from orchestrator.domain.errors import LeaseLost, UnknownType
 from orchestrator.domain.outcome import Outcome
 from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
@@ -53,13 +53,15 @@ class Executor:
             return await _within_timeout(claim, work, awaited)
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return] # it never waited, so it needed no timeout
+        except LeaseLost:
+            raise
+        except Exception as fault:  # noqa: BLE001 - of ours, not the handler's: the attempt ends all the same
+            return fail(claim.entry.type, type(fault).__name__, str(fault))
         finally:
             context.telling.close()
 
 
-async def _within_timeout(
-    claim: Claim, work: Coroutine[Any, Any, Outcome], awaited: Any
-) -> Outcome:
+async def _within_timeout(claim: Claim, work: Coroutine[Any, Any, Outcome], awaited: Any) -> Outcome:
     seconds = claim.entry.timeout_seconds
     try:
         async with timeout(seconds):

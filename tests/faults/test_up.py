@@ -129,7 +129,7 @@ def _answers(client: httpx2.Client) -> bool:
 def test_parts_that_outlived_their_system_are_ended(tmp_path: Path) -> None:
     def orphan(*words: str) -> int:
         """A process that is not our child, and says this on its command line."""
-        shell = f"{sys.executable} -c 'import time; time.sleep(60)' {' '.join(words)} >/dev/null & echo $!"
+        shell = f"{sys.executable} -c 'import time; time.sleep(60)' {' '.join(words)} >/dev/null 2>&1 & echo $!"
         return int(subprocess.run(["sh", "-c", shell], capture_output=True).stdout)
 
     left, foreign = orphan("aurea", "worker"), orphan("postfix", "worker")

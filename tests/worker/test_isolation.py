@@ -190,6 +190,16 @@ async def test_a_refused_submission_reaches_the_handler(error: Exception, retrya
     assert outcome.error.retryable is retryable
 
 
+async def test_a_fault_of_the_bench_fails_the_attempt_and_not_the_worker():
+    class Broken(Record):
+        def append(self, told: Told) -> None:
+            raise LookupError("the journal is broken")
+
+    outcome = await run("iso_work", lay_bench(Broken(lay_bench()[0].clock, {}))[0])
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.type, outcome.error.retryable) == ("LookupError", True)
+
+
 async def test_a_handler_that_is_no_longer_there_fails_clearly(tmp_path: Path):
     handlers = Handlers()
     handlers.add(isolated_handlers.eating, str(tmp_path / "gone.py"))

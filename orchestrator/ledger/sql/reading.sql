@@ -2,13 +2,15 @@
 select {task} from orchestrator_tasks where tenant = $1::text and id = $2::uuid
 
 -- name: page
--- Each state is walked from its newest task in the index (tenant, status, id); the first of all of them are the page.
+-- Each state is a stretch of the index (tenant, status, id), walked from its newest task; the newest of all of them are
+-- the page. Comparing rows leaves no other way to walk: with plain equality a rare state is looked for in all tasks.
 select {task}
 from unnest($2::text[]::orchestrator_state[]) as wanted (state)
 cross join lateral (
   select *
   from orchestrator_tasks t
-  where t.tenant = $1::text and t.status = wanted.state and t.id < $3::uuid and t.id >= $4::uuid
+  where (t.tenant, t.status, t.id) < ($1::text, wanted.state, $3::uuid)
+    and (t.tenant, t.status, t.id) >= ($1::text, wanted.state, $4::uuid)
     and ($5::timestamptz is null or t.created_at >= $5::timestamptz)
     and ($6::timestamptz is null or t.created_at < $6::timestamptz)
     and ($7::text is null or t.type = $7::text)
@@ -17,7 +19,7 @@ cross join lateral (
     and ($10::uuid is null or t.parent_id = $10::uuid)
     and ($11::text is null
       or strpos(lower(concat_ws(' ', t.type, t.idempotency_key, t.tags, t.error)), lower($11::text)) > 0)
-  order by t.id desc
+  order by t.tenant desc, t.status desc, t.id desc
   limit $12::integer
 ) as t
 order by t.id desc

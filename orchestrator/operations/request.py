@@ -24,8 +24,9 @@ _FARTHEST = timedelta(days=3650)
 _FARTHEST_SECONDS = _FARTHEST.total_seconds()
 
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-TagKey = Annotated[str, Field(min_length=1, max_length=64)]
-TagValue = Annotated[str, Field(max_length=256)]
+_NO_NUL = r"^[^\x00]*$"  # Postgres keeps no text with one
+TagKey = Annotated[str, Field(min_length=1, max_length=64, pattern=_NO_NUL)]
+TagValue = Annotated[str, Field(max_length=256, pattern=_NO_NUL)]
 
 
 def _read_moment(value: object) -> datetime:
@@ -49,7 +50,7 @@ class TaskRequest(BaseModel):
     payload: Any = Field(default_factory=dict)
     priority: Annotated[int, Field(ge=MOST_URGENT, le=LOWEST)] | None = None
     queue: QueueName | None = None
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)] | None = None
     key_lifetime: Literal["forever", "until_final"] | Annotated[int, Field(ge=1, le=_FARTHEST_SECONDS)] = "forever"
     run_at: Moment | None = None
     delay_seconds: Annotated[float, Field(ge=0, le=_FARTHEST_SECONDS, allow_inf_nan=False)] | None = None
@@ -78,15 +79,12 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     handler = runtime.handlers.get(request.type)
     if handler is None:
         raise UnknownType(request.type, runtime.handlers.known())
-    handler.validate(request.payload)
+    payload = _encoded(request.payload, origin.most_payload_bytes or runtime.limits.max_body_bytes)
+    handler.decode(payload)
     created_at = runtime.clock.stamp()
     run_at, issues = _moments(request, created_at)
     if issues:
         raise InvalidInput("the request cannot be accepted", issues)
-    payload = orjson.dumps(request.payload)
-    most_bytes = origin.most_payload_bytes or runtime.limits.max_body_bytes
-    if len(payload) > most_bytes:
-        raise TooLarge("the payload", most_bytes)
     lifetime = request.key_lifetime
     first = _first_set
     task_id, queue = runtime.clock.task_id(), first(request.queue, handler.queue, DEFAULT_QUEUE)
@@ -110,6 +108,16 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         tags=request.tags,
         parent_id=origin.parent_id,
     )
+
+
+def _encoded(payload: Any, most_bytes: int) -> bytes:
+    try:
+        text = orjson.dumps(payload)
+    except TypeError as error:
+        raise InvalidInput(f"a payload has to be JSON: {error}", [Issue("/payload", str(error))]) from None
+    if len(text) > most_bytes:
+        raise TooLarge("the payload", most_bytes)
+    return text
 
 
 def _moments(request: TaskRequest, now: datetime) -> tuple[datetime | None, Sequence[Issue]]:

@@ -66,11 +66,11 @@ class Intake:
                 waiting.append((place, self._batcher.submit(accept(self._runtime, request, origin))))
             except AureaError as error:
                 answers[place] = error
-        for place, receipt in waiting:
-            try:
-                answers[place] = await receipt
-            except AureaError as error:
-                answers[place] = error
+        receipts = await asyncio.gather(*[receipt for _, receipt in waiting], return_exceptions=True)
+        for (place, _), receipt in zip(waiting, receipts, strict=True):
+            if isinstance(receipt, BaseException) and not isinstance(receipt, AureaError):
+                raise receipt
+            answers[place] = receipt
         return [answer for answer in answers if answer is not None]
 
     async def _store(self, tasks: Sequence[NewTask]) -> list[Receipt | Exception]:

@@ -60,7 +60,6 @@ class MemoryQueue:
     def _enqueue(self, entry: Entry, now: int) -> bool:
         if entry.id in self._records or self._leases.holder(entry.id) is not None:
             return False
-        self._leases.unlock(entry.id)
         self._names.add(entry.queue)
         record = Record(entry, State.QUEUED, 0 if entry.restored else self._epoch)
         self._records[entry.id] = record

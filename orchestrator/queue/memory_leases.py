@@ -34,11 +34,8 @@ class MemoryLeases:
         if self.deadlines.pop(task_id, None) is not None or self.holder(task_id) is not None:
             self._locks[task_id] = (None, self._now_us() + TOMBSTONE_US)
 
-    def unlock(self, task_id: TaskId) -> None:
-        self._locks.pop(task_id, None)
-
     def forget(self, task_id: TaskId) -> None:
-        self.unlock(task_id)
+        self._locks.pop(task_id, None)
         self.deadlines.pop(task_id, None)
 
     def locked(self, task_id: TaskId) -> bool:

@@ -61,10 +61,13 @@ def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Cl
 
 
 def read_taken_over(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Claim]:
-    """Read what take_over.lua answers: the same, and behind each row the fence of the lease that ran out."""
+    """Read what take_over.lua answers: the same, and behind each row the fence of the lease that ran out.
+
+    Such a task has started, so it does not expire any more.
+    """
     head, rows = reply[:3], reply[3:]
     claims = read_claims([*head, *(row[:-1] for row in rows)], worker, step_us)
-    return [replace(claim, lost=Fence(row[-1])) for claim, row in zip(claims, rows, strict=True)]
+    return [replace(claim, expired=False, lost=Fence(row[-1])) for claim, row in zip(claims, rows, strict=True)]
 
 
 def read_live(values: Sequence[bytes | None]) -> Live | None:

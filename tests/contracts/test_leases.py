@@ -114,6 +114,12 @@ async def test_taking_over_is_no_attempt_and_carries_the_lost_fence(bench: Bench
     assert again.entry.ready_at_us == lost.entry.ready_at_us
 
 
+async def test_a_task_that_had_started_does_not_expire_when_its_worker_is_lost(bench: Bench) -> None:
+    await lapsed(bench, entry(expires_at_us=await bench.now_us() - 1))
+    (over,) = await bench.queue.take_over(SWEEPER, 5, HOLD_MS)
+    assert not over.expired
+
+
 async def test_a_take_over_whose_sweeper_died_is_taken_over_again(bench: Bench) -> None:
     await lapsed(bench, entry())
     (first,) = await bench.queue.take_over(SWEEPER, 5, 1)

@@ -177,7 +177,8 @@ class SideBySide(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(draw=st.data(), worker=st.sampled_from([ONE, TWO, SWEEPER]), hold_ms=st.sampled_from([LONG_MS, SHORT_MS]))
     def extend(self, draw: st.DataObject, worker: WorkerId, hold_ms: int) -> None:
-        held = [pair.lease for pair in draw.draw(st.lists(st.sampled_from(self.claims), unique=True, max_size=4))]
+        pairs = st.lists(st.sampled_from(self.claims), unique_by=lambda pair: pair.redis.entry.id, max_size=4)
+        held = [pair.lease for pair in draw.draw(pairs)]
         self.run(self.same(lambda queue: queue.extend(worker, held, hold_ms)))
         self.run(self.run_out(hold_ms))
 

@@ -43,15 +43,21 @@ def up(tmp_path_factory: pytest.TempPathFactory, sink: HTTPServer) -> Iterator[U
     assert still_running(home, children) == {}
 
 
-def test_it_says_where_it_is_and_what_to_do_first(up: Up) -> None:
+def test_it_says_where_it_is_and_how_to_get_in(up: Up) -> None:
     welcome = "\n".join(up.said)
     token = (up.home / "token").read_text().strip()
     assert f"AUREA is ready at {up.url}" in welcome
     assert token in welcome
-    assert "submit http_request" in welcome
     assert httpx2.get(f"{up.url}/tasks", trust_env=False).status_code == 401
     with up.client() as client:
         assert client.get("/tasks").status_code == 200
+
+
+def test_the_first_command_works_as_it_is_printed(up: Up) -> None:
+    command = next(line.removeprefix("  try") for line in "\n".join(up.said).splitlines() if line.startswith("  try"))
+    path = f"{AUREA.parent}:{os.environ['PATH']}"
+    done = subprocess.run(["sh", "-c", command], env={"PATH": path}, cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_command_line_runs_a_task_on_it(up: Up, sink: HTTPServer) -> None:

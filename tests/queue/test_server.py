@@ -110,8 +110,9 @@ async def test_the_order_holds_when_the_clock_goes_back(redis_clients: tuple[Red
     await queue.open_epoch(1)
     seconds, _ = await commands.time()
     await commands.set(Keys().tick, (seconds + 600) * 1_000_000)  # it was ten minutes later a moment ago
-    await queue.enqueue([first := entry()])
-    await queue.enqueue([second := entry()])
+    second, first = entry(), entry()  # were they to tie, their ids would turn them round
+    await queue.enqueue([first])
+    await queue.enqueue([second])
     claims = await queue.claim(ONE, "default", 5, HOLD_MS)
     assert [claim.entry.id for claim in claims] == [first.id, second.id]
     assert claims[0].waited_us == 0

@@ -10,8 +10,7 @@ local tick, places, reply, at = first, {}, { "enqueued" }, 2
 
 while ARGV[at] do
   local id, queue, ready, size = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 6]
-  local task, lock = KEYS[8] .. id, KEYS[9] .. id
-  local holder = redis.call("GET", lock)
+  local task, holder = KEYS[8] .. id, redis.call("GET", KEYS[9] .. id)
   if redis.call("EXISTS", task) == 1 or (holder and holder ~= "dropped") then
     reply[#reply + 1] = 0
   else
@@ -25,7 +24,6 @@ while ARGV[at] do
     end
     redis.call("HSET", task, "status", status, "epoch", ARGV[at + 5] == "1" and "0" or epoch,
       unpack(ARGV, at + 7, at + 6 + size))
-    if holder then redis.call("DEL", lock) end
     if status == "queued" then
       place[#place + 1], place[#place + 2] = ready + ARGV[at + 2] * step, id
     else

@@ -1,0 +1,64 @@
+"""The keys of the public contract, and that nothing is left lying."""
+
+from redis.asyncio import Redis
+
+from orchestrator.domain.states import State
+from orchestrator.queue.keys import Keys
+from orchestrator.queue.redis import RedisQueue
+from tests.queue.entries import HOLD_MS, HOUR_US, ONE, STEP_US, ending, entry
+
+
+async def names(commands: Redis) -> set[str]:
+    return {key.decode() for key in await commands.keys("*")}
+
+
+async def test_the_keys_are_those_of_the_contract(redis_clients: tuple[Redis, Redis]) -> None:
+    commands, queue = redis_clients[0], RedisQueue(*redis_clients, Keys(), STEP_US)
+    await queue.open_epoch(1)
+    running, mail, later = entry(), entry(queue="mails"), entry(ready_at_us=9_000_000_000_000_000)
+    await queue.enqueue([running, mail, later])
+    (claim,) = await queue.claim(ONE, "default", 1, HOLD_MS)
+    assert await commands.zrange("aurea:queue:mails", 0, -1) == [mail.id.encode()]
+    assert await commands.zrange("aurea:scheduled", 0, -1, withscores=True) == [(later.id.encode(), 9e15)]
+    assert await commands.get(f"aurea:lock:{running.id}") == f"{ONE}:{claim.fence}".encode()
+    assert HOLD_MS - 5000 < await commands.pttl(f"aurea:lock:{running.id}") <= HOLD_MS
+    assert await commands.hget(f"aurea:tasks:{running.id}", "status") == b"running"
+    assert await commands.hget(f"aurea:tasks:{mail.id}", "payload") == mail.payload
+    await queue.settle(ONE, [ending(claim, State.QUEUED)])
+    assert await commands.zrange("aurea:queue", 0, -1) == [running.id.encode()]
+
+
+async def test_another_namespace_is_another_queue(redis_clients: tuple[Redis, Redis]) -> None:
+    one, other = (RedisQueue(*redis_clients, Keys(name), STEP_US) for name in ("one", "{two:1}"))
+    await other.open_epoch(1)
+    await other.enqueue([entry()])
+    assert await one.epoch() is None
+    assert await one.depth("default") == 0
+    await one.open_epoch(5)
+    (claim,) = await other.claim(ONE, "default", 1, HOLD_MS)
+    await other.settle(ONE, [ending(claim)])
+    assert {name.partition(":")[0] for name in await names(redis_clients[0])} == {"one", "{two"}
+
+
+async def test_a_task_that_ended_leaves_nothing_behind(redis_clients: tuple[Redis, Redis]) -> None:
+    commands, queue = redis_clients[0], RedisQueue(*redis_clients, Keys(), STEP_US)
+    await queue.open_epoch(1)
+    await queue.enqueue([entry() for _ in range(6)])
+    claims = await queue.claim(ONE, "default", 9, HOLD_MS)
+    states = (State.SUCCEEDED, State.FAILED, State.EXPIRED, State.WAITING, State.QUEUED, State.RETRYING)
+    endings = [ending(claim, state) for claim, state in zip(claims, states, strict=True)]
+    assert await queue.settle(ONE, endings) == [True] * 6
+    assert await commands.zcard("aurea:leases") == 0
+    assert await commands.keys("aurea:lock:*") == []
+    await queue.drop([claim.entry.id for claim in claims])
+    assert await names(commands) == {"aurea:epoch", "aurea:tick", "aurea:queues"}
+
+
+async def test_dropping_what_runs_leaves_only_a_tombstone_for_a_while(redis_clients: tuple[Redis, Redis]) -> None:
+    commands, queue = redis_clients[0], RedisQueue(*redis_clients, Keys(), STEP_US)
+    await queue.open_epoch(1)
+    await queue.enqueue([task := entry(expires_at_us=9 * HOUR_US)])
+    await queue.claim(ONE, "default", 1, HOLD_MS)
+    await queue.drop([task.id])
+    assert await names(commands) == {"aurea:epoch", "aurea:tick", "aurea:queues", f"aurea:lock:{task.id}"}
+    assert 0 < await commands.pttl(f"aurea:lock:{task.id}") <= 60_000

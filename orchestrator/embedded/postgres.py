@@ -47,6 +47,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
+            "dynamic_shared_memory_type": "mmap",  # containers have little /dev/shm, and a crash litters it
             "timezone": "UTC",
             "log_timezone": "UTC",
         } | dict(options or {})

@@ -20,8 +20,8 @@ _CONNECT_SECONDS = 10.0
 async def migrate(url: str, folder: Path = _FOLDER) -> list[str]:
     """Apply what is missing and return the names of the files applied.
 
-    Raises NotStarted when a file fails (nothing of it is kept) or when the database knows a version that has no file,
-    Unavailable when Postgres cannot be reached.
+    Raises NotStarted when a file fails (nothing of it is kept), when the database knows a version that has no file or
+    when it refuses us, Unavailable when Postgres cannot be reached.
     """
     files = _files(folder)
     try:
@@ -35,6 +35,8 @@ async def migrate(url: str, folder: Path = _FOLDER) -> list[str]:
             await connection.close()
     except AWAY as error:
         raise Unavailable("postgres") from error
+    except (asyncpg.PostgresError, ValueError) as error:  # a wrong password or name; a URL that is none
+        raise NotStarted(f"the database that DATABASE_URL names cannot be used: {error}") from error
 
 
 def _files(folder: Path) -> dict[str, Path]:

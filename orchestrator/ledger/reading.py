@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import asyncpg
 import orjson
 
 from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
@@ -29,8 +30,7 @@ class Reading:
 
     async def page(self, tenant: Tenant, wanted: TaskFilter, before: TaskId | None, limit: int) -> list[Task]:
         """Return tasks that fit, newest first, below the id `before`."""
-        rows = await self._database.rows(
-            _SQL["page"],
+        narrowed = (
             tenant,
             list(State) if wanted.status is None else [wanted.status],
             min(before or _HIGHEST, id_at(wanted.created_before, CLOCKS_APART) or _HIGHEST),
@@ -39,12 +39,18 @@ class Reading:
             wanted.created_before,
             wanted.type,
             wanted.queue,
-            None if wanted.tag is None else orjson.dumps(dict([wanted.tag])).decode(),
-            wanted.parent_id,
             wanted.q,
             limit,
         )
+        if wanted.tag is None and wanted.parent_id is None:
+            rows = await self._database.rows(_SQL["page"], *narrowed)
+        else:
+            rows = await self._page_of_few(wanted, narrowed)
         return [task_of(row) for row in rows]
+
+    async def _page_of_few(self, wanted: TaskFilter, narrowed: tuple[object, ...]) -> list[asyncpg.Record]:
+        tags = None if wanted.tag is None else orjson.dumps(dict([wanted.tag])).decode()
+        return await self._database.rows(_SQL["page_of_few"], *narrowed, tags, wanted.parent_id)
 
     async def dead(self, tenant: Tenant, wanted: DeadFilter, before: TaskId | None, limit: int) -> list[Task]:
         """Return dead letters that fit, newest first, below the id `before`."""

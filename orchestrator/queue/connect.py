@@ -9,7 +9,9 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from hiredis import pack_command
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio.retry import Retry
@@ -34,7 +36,14 @@ _NOT_NOW = re.compile(r"\b(OOM|MISCONF|READONLY|LOADING|MASTERDOWN|NOREPLICAS|BU
 
 
 class _Patient(Connection):
-    """Tries a refused connection a few times more: a server that restarts is back within a moment."""
+    """Tries a refused connection a few times more: a server that restarts is back within a moment.
+
+    Commands are packed in C: a script call over a batch has a thousand arguments.
+    """
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        command = args[0] if isinstance(args[0], bytes) else args[0].encode()
+        return [pack_command((*command.split(), *args[1:]))]
 
     async def connect(self) -> None:
         for pause_seconds in _CONNECT_PAUSES_SECONDS:

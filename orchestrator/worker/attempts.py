@@ -27,7 +27,7 @@ from orchestrator.worker.recorder import Recorder
 _log = structlog.get_logger("orchestrator.attempts")
 
 _SETTLE_BATCH = 200
-_SETTLE_LANES = 3
+_SETTLE_LANES = 2
 _MOST_UNSETTLED = 2_000
 _DEFAULT_POLICY = RetryPolicy()
 
@@ -44,7 +44,7 @@ class Attempts:
         self._journal = journal
         self._recorder = recorder
         recorder.on_stale = self.stop
-        self._lives: set[asyncio.Task[None]] = set()
+        self._lives: dict[TaskId, asyncio.Task[None]] = {}
         self._running: dict[TaskId, asyncio.Task[None]] = {}
         self._releasing: set[TaskId] = set()
         self._settling: Batcher[Settlement, bool] = Batcher(self._settle, size=_SETTLE_BATCH, lanes=_SETTLE_LANES)
@@ -62,7 +62,7 @@ class Attempts:
             await asyncio.wait(self._running.values(), timeout=grace_seconds)
         self.release()
         if self._lives:
-            await asyncio.wait(self._lives)
+            await asyncio.wait(self._lives.values())
         await self._recorder.stop()
         await self._settling.stop()
 
@@ -93,9 +93,7 @@ class Attempts:
     def start(self, claim: Claim) -> None:
         task_id = claim.entry.id
         self.held[task_id] = claim.fence
-        attempt = self._running[task_id] = asyncio.create_task(self._live(claim))
-        self._lives.add(attempt)
-        attempt.add_done_callback(self._lives.discard)
+        self._lives[task_id] = self._running[task_id] = asyncio.create_task(self._live(claim))
 
     def stop(self, task_ids: Iterable[TaskId]) -> None:
         """End these handlers: their lease is lost or their task was cancelled. Unknown ids are ignored."""
@@ -107,28 +105,42 @@ class Attempts:
 
     async def _live(self, claim: Claim) -> None:
         """One attempt, from claim to settlement."""
-        clock = self._runtime.clock
-        started = clock.monotonic()
-        outcome = await self._run(claim)
-        duration_us = int((clock.monotonic() - started) * 1e6)
+        task_id = claim.entry.id
         try:
-            if isinstance(outcome, Failed):
-                self._tell_failure(claim, outcome)
+            ending = await self._run(claim)
             await self._journal.flush(claim)
             await self._recorder.forget(claim)
-            if outcome is not None:
-                await self._end(claim, outcome, duration_us)
+            if ending is not None:
+                await self._settling.submit(ending)
+                self._report(ending)
         except Exception as error:  # noqa: BLE001 - one attempt must not end the worker
             # The lease runs out and the sweep gives the task to another worker.
-            _log.exception("attempt_not_settled", task_id=claim.entry.id)
-            self._runtime.reports.send(error, task_id=claim.entry.id)
+            _log.exception("attempt_not_settled", task_id=task_id)
+            self._runtime.reports.send(error, task_id=task_id)
         finally:
-            self.held.pop(claim.entry.id, None)
+            self._lives.pop(task_id, None)
+            self.held.pop(task_id, None)
             self._moved.set()
 
-    async def _run(self, claim: Claim) -> Outcome | None:
-        """Return what the attempt came to; None when its result is not ours to write."""
-        task_id = claim.entry.id
+    async def _run(self, claim: Claim) -> Settlement | None:
+        """Run the handler and return how its attempt ends; None when its result is not ours to write."""
+        task_id, monotonic = claim.entry.id, self._runtime.clock.monotonic
+        with self._runtime.traces.process(claim) as processing:
+            started = monotonic()
+            try:
+                outcome = await self._outcome(claim)
+            finally:
+                self._running.pop(task_id, None)
+                self._releasing.discard(task_id)
+                self._moved.set()
+            if outcome is None:
+                return None
+            if isinstance(outcome, Failed):
+                processing.failed(outcome.error)
+                self._tell_failure(claim, outcome)
+            return self._decide(claim, outcome, int((monotonic() - started) * 1e6))
+
+    async def _outcome(self, claim: Claim) -> Outcome | None:
         try:
             if claim.expired:
                 return Expired()
@@ -136,41 +148,34 @@ class Attempts:
                 return None
             if claim.settled_epoch:
                 self._recorder.watch(claim)
-            with self._runtime.traces.process(claim) as processing:
-                outcome = await self._executor.run(claim)
-                if isinstance(outcome, Failed):
-                    processing.failed(outcome.error)
-                return outcome
+            return await self._executor.run(claim)
         except LeaseLost:
             self._runtime.metrics.lease_lost(1)
             return None
         except asyncio.CancelledError:
-            if task_id in self._releasing:
+            if claim.entry.id in self._releasing:
                 return Released()
-            _log.info("attempt_stopped", task_id=task_id, fence=claim.fence)
+            _log.info("attempt_stopped", fence=claim.fence)
             return None
-        finally:
-            self._running.pop(task_id, None)
-            self._releasing.discard(task_id)
-            self._moved.set()
 
-    async def _end(self, claim: Claim, outcome: Outcome, duration_us: int) -> None:
+    def _decide(self, claim: Claim, outcome: Outcome, duration_us: int) -> Settlement:
         handler = self._runtime.handlers.get(claim.entry.type)
         policy = handler.policy if handler is not None else _DEFAULT_POLICY
         ending = decide(claim, outcome, policy, self._runtime.clock.chance(), duration_us)
         _log.info(
-            "task_ended" if ending.delay_us is None else "task_will_retry",
-            task_id=claim.entry.id,
-            trace_id=claim.entry.traceparent[3:35],
+            "attempt_ended",
             type=claim.entry.type,
             status=ending.state.value,
             attempt=claim.attempt,
             ms=duration_us // 1000,
         )
-        await self._settling.submit(ending)
+        return ending
+
+    def _report(self, ending: Settlement) -> None:
         if ending.state is State.FAILED and ending.error is not None:
-            letter = DeadLetter(f"{claim.entry.type}: {ending.error.type}: {ending.error.message}")
-            self._runtime.reports.send(letter, task_id=claim.entry.id, fingerprint=ending.error.fingerprint)
+            entry, error = ending.claim.entry, ending.error
+            letter = DeadLetter(f"{entry.type}: {error.type}: {error.message}")
+            self._runtime.reports.send(letter, task_id=entry.id, fingerprint=error.fingerprint)
 
     def _tell_failure(self, claim: Claim, outcome: Failed) -> None:
         """The history says why an attempt failed, also when a later one succeeds."""

@@ -74,9 +74,11 @@ def unknown_id() -> TaskId:
     return CLOCK.task_id()
 
 
-async def waiting(connection: asyncpg.Connection) -> list[int]:
-    """Return the sessions that wait for a lock, once there are some."""
+async def waiting(connection: asyncpg.Connection, count: int = 1) -> list[int]:
+    """Return the sessions that wait for a lock, once there are so many."""
+    sessions: list[asyncpg.Record] = []
     async with asyncio.timeout(5):
-        while not (sessions := await connection.fetch("select pid from pg_locks where not granted")):  # noqa: ASYNC110 - Postgres tells nobody
-            await asyncio.sleep(0.005)
+        while len(sessions) < count:
+            await asyncio.sleep(0.005)  # Postgres tells nobody that somebody waits
+            sessions = await connection.fetch("select distinct pid from pg_locks where not granted")
     return [session["pid"] for session in sessions]

@@ -15,15 +15,29 @@ cross join lateral (
     and ($6::timestamptz is null or t.created_at < $6::timestamptz)
     and ($7::text is null or t.type = $7::text)
     and ($8::text is null or t.queue = $8::text)
-    and ($9::jsonb is null or (t.tags <> '{}' and t.tags @> $9::jsonb))
-    and ($10::uuid is null or t.parent_id = $10::uuid)
-    and ($11::text is null
-      or strpos(lower(concat_ws(' ', t.type, t.idempotency_key, t.tags, t.error)), lower($11::text)) > 0)
+    and ($9::text is null
+      or strpos(lower(concat_ws(' ', t.type, t.idempotency_key, t.tags, t.error)), lower($9::text)) > 0)
   order by t.tenant desc, t.status desc, t.id desc
-  limit $12::integer
+  limit $10::integer
 ) as t
 order by t.id desc
-limit $12::integer
+limit $10::integer
+
+-- name: page_of_few
+-- A tag or a parent leaves few: they are gathered by its index and sorted.
+select {task}
+from orchestrator_tasks t
+where t.tenant = $1::text and t.status = any($2::text[]::orchestrator_state[]) and t.id < $3::uuid and t.id >= $4::uuid
+  and ($5::timestamptz is null or t.created_at >= $5::timestamptz)
+  and ($6::timestamptz is null or t.created_at < $6::timestamptz)
+  and ($7::text is null or t.type = $7::text)
+  and ($8::text is null or t.queue = $8::text)
+  and ($9::text is null
+    or strpos(lower(concat_ws(' ', t.type, t.idempotency_key, t.tags, t.error)), lower($9::text)) > 0)
+  and ($11::jsonb is null or (t.tags <> '{}' and t.tags @> $11::jsonb))
+  and ($12::uuid is null or t.parent_id = $12::uuid)
+order by t.id desc
+limit $10::integer
 
 -- name: dead
 select {task}

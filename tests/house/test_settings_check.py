@@ -1,0 +1,89 @@
+"""What `aurea check` finds: every problem at once, each with the variable and what to do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from orchestrator.inspection import inspect
+from orchestrator.ledger.migrate import migrate
+from orchestrator.settings import Settings
+from tests.conftest import Servers
+from tests.faults.local_system import aurea
+from tests.faults.system import free_port
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+async def problems(**given: Any) -> dict[str, str]:
+    """What is not well, by variable."""
+    return {found.subject: found.detail for found in await inspect(Settings(**given)) if not found.is_well}
+
+
+async def test_a_migrated_database_and_a_redis_that_evicts_nothing_are_well(database_url: str, redis_url: str) -> None:
+    found = await inspect(Settings(database_url=database_url, redis_url=redis_url))
+    assert [each.subject for each in found] == ["AUREA_HANDLERS", "DATABASE_URL", "REDIS_URL"]
+    assert all(each.is_well for each in found), found
+
+
+async def test_embedded_servers_are_no_problem() -> None:
+    assert await problems() == {}
+
+
+async def test_an_unmigrated_database_and_an_evicting_redis_are_found(own_servers: Servers) -> None:
+    with redis.Redis.from_url(own_servers.valkey.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    stores = {"database_url": own_servers.postgres.url, "redis_url": own_servers.valkey.url}
+    found = await problems(**stores)
+    assert "_orchestrator.sql: run `aurea migrate`" in found["DATABASE_URL"]
+    assert "noeviction" in found["REDIS_URL"]
+    await migrate(own_servers.postgres.url)
+    assert "DATABASE_URL" not in await problems(**stores)
+
+
+async def test_a_wrong_password_and_a_server_away_are_told_without_the_secret(database_url: str) -> None:
+    wrong = database_url.replace("postgres-password", "s3cret")
+    found = await problems(database_url=wrong, redis_url="redis://:s3cret@127.0.0.1:1/0")
+    assert "password authentication failed" in found["DATABASE_URL"]
+    assert "127.0.0.1:1 cannot be used" in found["REDIS_URL"]
+    assert "s3cret" not in str(found)
+
+
+async def test_production_insists_on_servers_and_a_good_token() -> None:
+    assert set(await problems(env="production")) == {"DATABASE_URL", "REDIS_URL", "AUREA_API_TOKEN"}
+    assert "easily guessed" in (await problems(env="production", aurea_api_token="letmein"))["AUREA_API_TOKEN"]
+
+
+async def test_half_a_github_app_is_a_problem() -> None:
+    assert set(await problems(github_app_id="7", github_app_private_key="k")) == {"GITHUB_APP_INSTALLATION_ID"}
+
+
+async def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "webhooks.toml").write_text("[[rules]\n")
+    found = await problems(aurea_handlers=("broken.py",))
+    assert "ZeroDivisionError" in found["AUREA_HANDLERS"]
+    assert "broken.py, line 1" in found["AUREA_HANDLERS"]
+    assert "webhooks.toml cannot be read" in found["AUREA_WEBHOOK_RULES"]
+    assert "nowhere.toml" in (await problems(aurea_webhook_rules=Path("nowhere.toml")))["AUREA_WEBHOOK_RULES"]
+
+
+def test_the_command_prints_all_of_it_and_exits_with_one(tmp_path: Path) -> None:
+    shown = aurea(tmp_path / "home", "check", PORT="0", REDIS_URL="memcached://x", AUREA_HANDLERS="no_such_module")
+    assert shown.returncode == 1
+    said = [line.split(":")[0] for line in shown.stdout.splitlines()]
+    assert said == ["PROBLEM PORT", "PROBLEM REDIS_URL", "PROBLEM AUREA_HANDLERS", "ok      DATABASE_URL"]
+    assert aurea(tmp_path / "home", "check").returncode == 0
+
+
+def test_a_database_that_refuses_us_is_told_in_a_line(tmp_path: Path, servers: Servers) -> None:
+    wrong = servers.postgres.url.replace("postgres-password", "s3cret")
+    for verb in (["migrate"], ["up", "--port", str(free_port())]):
+        refused = aurea(tmp_path / "home", *verb, DATABASE_URL=wrong)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("error: the database that DATABASE_URL names cannot be used: password")
+        assert "Traceback" not in refused.stderr

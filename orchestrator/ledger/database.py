@@ -17,6 +17,7 @@ AWAY = (
     asyncpg.TransactionRollbackError,  # a deadlock or a conflict: nothing was done
     asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
     asyncpg.InterfaceError,  # the connection or the pool is closed
+    asyncpg.InternalClientError,  # the server's farewell has come, the end of the connection has not
 )
 
 

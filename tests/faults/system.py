@@ -147,7 +147,7 @@ class System:
 async def until(holds: Any, seconds: float, every: float = 0.05) -> None:
     """Return when the awaited condition is true; fail after the bound."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(every)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.events import Event
+from orchestrator.domain.events import Event, EventKind
 from orchestrator.domain.ids import DEFAULT_TENANT, WorkerId
 from orchestrator.domain.task import Task
 from orchestrator.operations.fences import open_epoch
@@ -38,17 +38,24 @@ class House:
     intake: Intake
     redis_url: str
 
-    async def submit(self, type: str, payload: Any = None, **fields: Any) -> Task:
-        return (await self.receive(type, payload, **fields)).task
+    async def submit(self, kind: str, payload: Any = None, **fields: Any) -> Task:
+        return (await self.receive(kind, payload, **fields)).task
 
-    async def receive(self, type: str, payload: Any = None, **fields: Any) -> Receipt:
-        request = TaskRequest(type=type, payload={} if payload is None else payload, **fields)
+    async def receive(self, kind: str, payload: Any = None, **fields: Any) -> Receipt:
+        request = TaskRequest(type=kind, payload={} if payload is None else payload, **fields)
         return await self.intake.submit(request, Origin(DEFAULT_TENANT))
 
     async def story(self, task: Task) -> list[Event]:
         """Every event of a task up to its end."""
         async with asyncio.timeout(20):
             return [event async for event in follow(self.runtime, DEFAULT_TENANT, task.id, -1)]
+
+    async def running(self, task: Task) -> None:
+        """Return when it has told something, and so runs and is on record."""
+        async with asyncio.timeout(20):
+            async for event in follow(self.runtime, DEFAULT_TENANT, task.id, -1):
+                if event.kind is EventKind.LOG:
+                    return
 
     async def ended(self, task: Task) -> Task:
         await self.story(task)

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
+from collections import Counter, defaultdict
 from typing import Any
 
 from pydantic import BaseModel
 
 from orchestrator.sdk import Context, Retry, SyncContext, Terminal, task
 
-STARTED: dict[str, asyncio.Event] = {}
-ENDED: dict[str, str] = {}
+STOPPED: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+COUNTED: Counter[str] = Counter()
 
 
 class Word(BaseModel):
@@ -33,7 +34,7 @@ async def linger(payload: Word, ctx: Context) -> str:
     try:
         await asyncio.sleep(600)
     except asyncio.CancelledError:
-        ENDED[ctx.task_id] = "stopped"
+        STOPPED[ctx.task_id].set()
         raise
     return "never"
 
@@ -102,14 +103,14 @@ async def parent(payload: Word, ctx: Context) -> str:
 
 
 @task("stepwise", retry_base_seconds=0.001)
-async def stepwise(payload: Word, ctx: Context) -> list[str]:
+async def stepwise(payload: Word, ctx: Context) -> list[int]:
     """Do one step once, whatever happens after it."""
 
-    async def count() -> str:
-        ENDED[ctx.task_id] = ENDED.get(ctx.task_id, "") + "x"
-        return "counted"
+    async def count() -> int:
+        COUNTED[ctx.task_id] += 1
+        return 7
 
     answer = await ctx.step("count", count)
     if ctx.attempt == 1:
         raise ConnectionError("after the step")
-    return [answer, ENDED[ctx.task_id]]
+    return [answer, COUNTED[ctx.task_id]]

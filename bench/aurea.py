@@ -25,6 +25,7 @@ from bench import load
 from bench.program import Client, System, main, parts, run, servers
 from orchestrator.domain.ids import DEFAULT_TENANT
 from orchestrator.ledger.migrate import migrate
+from orchestrator.operations.fences import open_epoch
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.submit import Intake, Receipt
 from orchestrator.settings import read_settings
@@ -38,7 +39,10 @@ ORIGIN = Origin(DEFAULT_TENANT)
 
 
 async def setup() -> None:
+    """Bring it to where a running system is: migrated, its epoch opened as the first worker ever does."""
     await migrate(servers()["postgres"])
+    async with open_runtime(read_settings(), "worker") as runtime:
+        await open_epoch(runtime)
 
 
 @asynccontextmanager

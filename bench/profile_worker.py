@@ -1,9 +1,10 @@
 """Where the time of a drain goes: one worker of this system, sampled, and what the servers did for it.
 
-`python -m bench.profile_worker [TASKS]` prints the functions the worker spent its time in, by themselves and
-with what they called, then Redis' commands and the processor time of each process for 1,000 tasks.
+`python -m bench.profile_worker [TASKS]` prints the functions the worker spent its time in, by themselves and with what
+they called, then what was asked of Redis and Postgres and the processor time of each process for 1,000 tasks.
 """
 
+import asyncio
 import json
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from redis import Redis
 
 from bench.contestants import ours
@@ -19,6 +21,11 @@ from bench.sink import trace_sink
 from bench.stage import Stage, staged
 
 SHOWN = 30
+_ACTIVITY = """
+select d.xact_commit as commits, d.tup_inserted as "rows inserted", d.tup_updated as "rows updated",
+  d.tup_fetched as "rows fetched by index", d.tup_returned as "rows read", w.wal_bytes as "bytes of WAL"
+from pg_stat_database d, pg_stat_wal w where d.datname = current_database()
+"""
 
 
 def profile(tasks: int) -> str:
@@ -31,10 +38,12 @@ def profile(tasks: int) -> str:
 
 def _profile(stage: Stage, folder: Path, tasks: int) -> str:
     stage.ask("fill", "nothing", tasks)
+    before = asyncio.run(_statements(stage.servers.addresses["postgres"]))
     with Redis.from_url(stage.servers.addresses["redis"], decode_responses=True) as redis:
         redis.config_resetstat()
         drained = drain(stage, tasks, workers=1, kind="profile")
         commands: dict[str, Any] = redis.info("commandstats")
+    after = asyncio.run(_statements(stage.servers.addresses["postgres"]))
     samples = json.loads((folder / "profile.json").read_text())
     cost = ", ".join(f"{part} {drained.cpu_per_1000(part):.3f}" for part in drained.cpu_seconds)
     blocks = [
@@ -42,6 +51,7 @@ def _profile(stage: Stage, folder: Path, tasks: int) -> str:
         _ranking("by themselves", samples["own"], samples["own"]),
         _ranking("with what they called", samples["whole"], samples["own"]),
         _commands(commands, tasks),
+        _activity({what: after[what] - before[what] for what in after}, tasks),
     ]
     return "\n\n".join(blocks)
 
@@ -59,6 +69,19 @@ def _commands(stats: dict[str, Any], tasks: int) -> str:
         for name, each in rows[:15]
     ]
     return "\n".join(["Redis' commands for 1,000 tasks; `evalsha` includes those that scripts call:", *lines])
+
+
+def _activity(counts: dict[str, int], tasks: int) -> str:
+    lines = [f"{1000 * count / tasks:10,.0f} {what}" for what, count in counts.items()]
+    return "\n".join(["Postgres for 1,000 tasks:", *lines])
+
+
+async def _statements(postgres: str) -> dict[str, int]:
+    connection = await asyncpg.connect(postgres)
+    try:
+        return dict(await connection.fetchrow(_ACTIVITY))
+    finally:
+        await connection.close()
 
 
 if __name__ == "__main__":

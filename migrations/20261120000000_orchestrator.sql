@@ -1,8 +1,8 @@
 -- The tables of the orchestrator. Every row names its tenant; every row a worker writes names its fence.
 -- Runs on Postgres 15 and later, Supabase included: core functions only.
 --
--- JSON that only travels through (payload, result, progress, what handlers tell) is `json`: it is stored as it was sent,
--- and nothing that is JSON is refused. What is searched or grouped by (tags, error) is `jsonb`.
+-- JSON that only travels through (payload, result, progress, what handlers tell) is `json`: it is stored as it was
+-- sent, and nothing that is JSON is refused. What is searched or grouped by (tags, error) is `jsonb`.
 
 -- The order counts: what has not started, what has not ended, what is final. Statements and indexes compare by it.
 create type orchestrator_state as enum (

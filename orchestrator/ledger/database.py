@@ -50,7 +50,5 @@ class Database:
 async def _answer(asked: Awaitable[T]) -> T:
     try:
         return await asked
-    except asyncpg.DataError:
-        raise  # an argument that does not fit, though asyncpg counts it among the errors of its interface
     except AWAY as error:
         raise Unavailable("postgres") from error

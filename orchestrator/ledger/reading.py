@@ -25,6 +25,7 @@ class Reading:
     _database: Database
 
     async def read(self, tenant: Tenant, task_id: TaskId) -> Task | None:
+        """Return one task; None when this tenant has none of this id."""
         row = await self._database.row(_SQL["read"], tenant, task_id)
         return None if row is None else task_of(row)
 

@@ -14,6 +14,7 @@ _JSON = ("payload", "result", "error", "progress", "tags")
 
 
 def task_of(row: asyncpg.Record) -> Task:
+    """A row of the columns `{task}`."""
     fields = dict(row)
     for name in _JSON:
         fields[name] = _value(fields[name])

@@ -39,9 +39,11 @@ class Upkeep:
         return epoch
 
     async def pause(self, queue: str, paused: bool) -> None:
+        """Remember whether a queue is paused; one never heard of is not."""
         await self._database.change(_SQL["pause"], queue, paused)
 
     async def paused_queues(self) -> set[str]:
+        """Return the names of the queues that are paused now."""
         return {row["name"] for row in await self._database.rows(_SQL["paused_queues"])}
 
     async def prune(self, finished_before: datetime, limit: int) -> int:

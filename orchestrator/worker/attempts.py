@@ -26,8 +26,8 @@ from orchestrator.worker.recorder import Recorder
 
 _log = structlog.get_logger("orchestrator.attempts")
 
-_SETTLE_BATCH = 200
-_SETTLE_LANES = 2
+_SETTLE_BATCH = 500
+_SETTLE_LANES = 1
 _MOST_UNSETTLED = 2_000
 _DEFAULT_POLICY = RetryPolicy()
 

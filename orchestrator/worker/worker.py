@@ -49,7 +49,9 @@ class Worker:
         self._attempts.wake()
 
     def heard(self, message: dict[str, object]) -> None:
-        """A control message: a queue that is new or was resumed."""
+        """A control message: a queue that is new or was resumed, or that such messages may have been missed."""
+        if message.get("missed"):
+            self._paused.clear()
         queue = message.get("queue")
         if isinstance(queue, str):
             self._paused.discard(queue)

@@ -66,7 +66,9 @@ async def test_a_released_task_goes_back_to_its_place_and_loses_no_attempt(queue
 async def test_a_released_task_wakes_a_waiting_worker(queue: Queue) -> None:
     (claim,) = await claimed(queue, entry())
     await queue.settle(ONE, [ending(claim, State.QUEUED)])
+    assert await queue.depth("default") == 1
     assert await queue.pop(["default"], 1) is not None
+    assert await queue.put_back(5) == [claim.entry.id]
 
 
 async def test_a_lease_that_is_extended_is_not_taken_over(bench: Bench) -> None:
@@ -102,10 +104,10 @@ async def test_a_lost_lease_changes_nothing(bench: Bench) -> None:
 async def test_taking_over_is_no_attempt_and_carries_the_lost_fence(bench: Bench) -> None:
     queue = bench.queue
     (lost,) = await lapsed(bench, entry(crashes=1, attempt=1))
-    await claimed(queue, entry())
+    (newer,) = await claimed(queue, entry())
     (over,) = await queue.take_over(SWEEPER, 5, HOLD_MS)
     assert (over.entry, over.attempt, over.worker) == (lost.entry, lost.attempt, SWEEPER)
-    assert over.lost == lost.fence < over.fence
+    assert over.lost == lost.fence < newer.fence < over.fence
     assert (await queue.live([over.entry.id]))[over.entry.id].worker == SWEEPER
     back = ending(over, State.QUEUED, attempt=over.attempt, crashes=2, run_status=RunStatus.CRASHED)
     assert await queue.settle(SWEEPER, [back]) == [True]
@@ -172,16 +174,19 @@ async def test_an_emptied_queue_learns_its_leases_again(bench: Bench) -> None:
 
 async def test_a_retry_survives_that_the_queue_was_emptied(bench: Bench) -> None:
     failed, released = await claimed(bench.queue, entry(attempt=2), entry())
+    await bench.queue.enqueue([entry(queue="mails")])
+    (mail,) = await bench.queue.claim(ONE, "mails", 1, HOLD_MS)
     await bench.empty()
     queue = bench.queue
     await queue.open_epoch(2)
-    endings = [ending(failed, State.RETRYING, delay_us=0), ending(released, State.QUEUED)]
-    assert await queue.settle(ONE, endings) == [True, True]
+    endings = [ending(failed, State.RETRYING, delay_us=0), ending(released, State.QUEUED), ending(mail, State.QUEUED)]
+    assert await queue.settle(ONE, endings) == [True] * 3
     await bench.pass_ms(1)
     assert await queue.promote(5) == [failed.entry.id]
     claims = {claim.entry.id: claim for claim in await queue.claim(TWO, "default", 5, HOLD_MS)}
     assert claims[failed.entry.id].attempt == 4
     assert claims[released.entry.id].attempt == 1
+    assert await queue.names() == ["default", "mails"]
 
 
 async def test_a_lease_the_rebuilt_queue_gave_away_is_lost(bench: Bench) -> None:

@@ -93,6 +93,7 @@ class SideBySide(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.run(self.empty())
+        self.open_epoch(late=False)
 
     def teardown(self) -> None:
         self.run(self.close())
@@ -186,7 +187,7 @@ class SideBySide(RuleBasedStateMachine):
     @rule(draw=st.data(), state=st.sampled_from(ENDINGS), soon=st.booleans(), crashes=st.integers(0, 2))
     def settle(self, draw: st.DataObject, state: State, soon: bool, crashes: int) -> None:
         """Any claim of the past, also one that was lost, settled or dropped long ago."""
-        pair = draw.draw(st.sampled_from(self.claims))
+        pair = draw.draw(st.sampled_from(self.claims[-3:]) | st.sampled_from(self.claims))
         given = {"crashes": crashes, "delay_us": (0 if soon else HOUR_US) if state is State.RETRYING else None}
         worker = pair.redis.worker
 
@@ -213,9 +214,9 @@ class SideBySide(RuleBasedStateMachine):
     def drop(self, ids: list[TaskId]) -> None:
         self.run(self.same(lambda queue: queue.drop(ids)))
 
-    @rule(name=st.sampled_from(QUEUES), paused=st.booleans())
-    def pause_or_resume(self, name: str, paused: bool) -> None:
-        self.run(self.same(lambda queue: queue.pause(name) if paused else queue.resume(name)))
+    @rule(name=st.sampled_from(QUEUES), chance=st.integers(0, 3))
+    def pause_or_resume(self, name: str, chance: int) -> None:
+        self.run(self.same(lambda queue: queue.pause(name) if chance == 3 else queue.resume(name)))
 
     @rule()
     def mint(self) -> None:
@@ -231,10 +232,12 @@ class SideBySide(RuleBasedStateMachine):
         self.sequence = max(epoch, self.sequence)
         self.run(self.same(lambda queue: queue.open_epoch(epoch)))
 
-    @rule(sure=st.integers(0, 3))
-    def flush(self, sure: int) -> None:
-        if sure == 0:
+    @rule(chance=st.integers(0, 7), reopened=st.booleans())
+    def flush(self, chance: int, reopened: bool) -> None:
+        if chance == 7:
             self.run(self.empty())
+            if reopened:
+                self.open_epoch(late=False)
 
     @rule(task=st.sampled_from(IDS))
     def standing(self, task: TaskId) -> None:

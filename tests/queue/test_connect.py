@@ -63,10 +63,12 @@ class Line:
 @asynccontextmanager
 async def queue_over(line: Line) -> AsyncIterator[RedisQueue]:
     clients = connect(await line.open())
-    yield RedisQueue(*clients, Keys(), STEP_US)
-    for client in clients:
-        await client.aclose()
-    await line.close()
+    try:
+        yield RedisQueue(*clients, Keys(), STEP_US)
+    finally:
+        for client in clients:
+            await client.aclose()
+        await line.close()
 
 
 async def test_a_pop_whose_answer_is_cut_off_raises_and_takes_no_second_task(redis_url: str) -> None:

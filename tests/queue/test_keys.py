@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 from orchestrator.domain.states import State
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.redis import RedisQueue
-from tests.queue.entries import HOLD_MS, HOUR_US, ONE, STEP_US, ending, entry
+from tests.queue.entries import HOLD_MS, HOUR_US, ONE, STEP_US, SWEEPER, ending, entry
 
 
 async def names(commands: Redis) -> set[str]:
@@ -24,7 +24,10 @@ async def test_the_keys_are_those_of_the_contract(redis_clients: tuple[Redis, Re
     assert HOLD_MS - 5000 < await commands.pttl(f"aurea:lock:{running.id}") <= HOLD_MS
     assert await commands.hget(f"aurea:tasks:{running.id}", "status") == b"running"
     assert await commands.hget(f"aurea:tasks:{mail.id}", "payload") == mail.payload
-    await queue.settle(ONE, [ending(claim, State.QUEUED)])
+    await commands.zadd("aurea:leases", {running.id: 1})  # as if it had run out
+    (over,) = await queue.take_over(SWEEPER, 5, HOLD_MS)
+    assert await commands.get(f"aurea:lock:{running.id}") == f"{SWEEPER}:{over.fence}".encode()
+    await queue.settle(SWEEPER, [ending(over, State.QUEUED)])
     assert await commands.zrange("aurea:queue", 0, -1) == [running.id.encode()]
 
 

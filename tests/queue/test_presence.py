@@ -49,6 +49,7 @@ async def test_one_leads_until_it_steps_down_or_its_time_is_up(redis_clients: tu
     assert await presence.lead("one", 60_000)
     assert not await presence.lead("two", 60_000)
     await presence.step_down("two")
+    assert not await presence.lead("two", 60_000)
     assert await presence.lead("one", 60_000)
     await presence.step_down("one")
     assert await presence.lead("two", 1)

@@ -1,6 +1,8 @@
 """A Postgres that is away is one kind of error, and the ledger works again when it is back."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable
 
 import asyncpg
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.filters import TaskFilter
 from orchestrator.ledger.migrate import migrate
-from orchestrator.ledger.pool import open_pool
+from orchestrator.ledger.pool import _names_transaction_pooler, open_pool
 from orchestrator.ledger.postgres import Inserted, PostgresLedger
 from tests.conftest import Servers
 from tests.store.samples import TENANT, claim_of, ending_of, new_task, waiting
@@ -40,19 +42,41 @@ async def test_a_pool_opens_while_postgres_is_away_and_serves_when_it_is_back(ow
         await ledger.ping()
 
 
-async def test_a_statement_cut_off_half_way_is_unavailable(pool: asyncpg.Pool, ledger: PostgresLedger) -> None:
+@pytest.mark.parametrize("end", ["pg_terminate_backend", "pg_cancel_backend"])
+async def test_a_statement_cut_off_half_way_is_unavailable(
+    pool: asyncpg.Pool, ledger: PostgresLedger, end: str
+) -> None:
     task = new_task()
     await ledger.insert([task])
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("select from orchestrator_tasks where id = $1 for update", task.id)
         settling = asyncio.create_task(ledger.settle([ending_of(claim_of(task, 1))]))
         [pid] = await waiting(holder)
-        await holder.execute("select pg_terminate_backend($1)", pid)
+        await holder.execute(f"select {end}($1)", pid)
         with pytest.raises(Unavailable):
             await settling
     found = await ledger.read(TENANT, task.id)
     assert found is not None
     assert found.finished_at is None
+
+
+async def test_a_session_that_is_ended_at_any_moment_is_unavailable_or_replaced(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
+    served = await open_pool(database_url, size=1)
+    ledger = PostgresLedger(served)
+    others = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> $1"
+    async with pool.acquire() as admin:
+        for _ in range(60):
+            with contextlib.suppress(Unavailable):
+                await ledger.ping()
+            await asyncio.gather(admin.execute(others, admin.get_server_pid()), _tolerant(ledger.ping()))
+    await served.close()
+
+
+async def _tolerant(answer: Awaitable[None]) -> None:
+    with contextlib.suppress(Unavailable):
+        await answer
 
 
 async def test_a_value_that_postgres_refuses_is_not_taken_for_an_outage(ledger: PostgresLedger) -> None:
@@ -62,6 +86,19 @@ async def test_a_value_that_postgres_refuses_is_not_taken_for_an_outage(ledger: 
         await ledger.insert([new_task(payload=b"{")])
     with pytest.raises(asyncpg.PostgresError):
         await ledger.insert([new_task(priority=10)])
+
+
+@pytest.mark.parametrize(
+    ("address", "names_one"),
+    [
+        ("db.example.com:5432/postgres", False),
+        ("db.example.com/postgres", False),
+        ("user:6543@db.example.com/6543", False),
+        ("user:secret@pooler.example.com:6543/postgres?sslmode=require", True),
+    ],
+)
+def test_port_6543_means_a_transaction_pooler(address: str, names_one: bool) -> None:
+    assert _names_transaction_pooler(f"postgresql://{address}") is names_one
 
 
 async def test_behind_a_transaction_pooler_nothing_is_kept_in_a_session(database_url: str) -> None:

@@ -9,7 +9,7 @@ from orchestrator.domain.outcome import Succeeded
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.task import NewTask, Task
 from orchestrator.ledger.postgres import Existing, Inserted, PostgresLedger
-from tests.store.samples import BROKEN, CLOCK, FLAKY, TENANT, claim_of, ending_of, failed, new_task, unknown_id
+from tests.store.samples import BROKEN, CLOCK, FLAKY, TENANT, claim_of, crashed, ending_of, failed, new_task, unknown_id
 
 A_MINUTE = timedelta(minutes=1)
 OTHER = Tenant("other")
@@ -100,8 +100,9 @@ async def test_a_task_that_nobody_started_in_time_expires(ledger: PostgresLedger
     late = new_task(expires_at=CLOCK.now() - A_MINUTE, idempotency_key="k", key_until_final=True)
     late_and_delayed = new_task(expires_at=CLOCK.now() - A_MINUTE, run_at=CLOCK.now() + A_MINUTE)
     in_time, started = new_task(expires_at=CLOCK.now() + A_MINUTE), new_task(expires_at=CLOCK.now() - A_MINUTE)
-    await ledger.insert([in_time, started, new_task()])
-    await ledger.settle([ending_of(claim_of(started, 3), failed(FLAKY))])
+    queued_again = new_task(expires_at=CLOCK.now() - A_MINUTE)
+    await ledger.insert([in_time, started, queued_again, new_task()])
+    await ledger.settle([ending_of(claim_of(started, 3), failed(FLAKY)), crashed(queued_again, 4, lost=3)])
     assert not await ledger.has_expired()
     await ledger.insert([late, late_and_delayed])
     assert await ledger.has_expired()
@@ -113,6 +114,7 @@ async def test_a_task_that_nobody_started_in_time_expires(ledger: PostgresLedger
         assert (found.status, found.worker_id) == (State.EXPIRED, None)
         assert found.finished_at is not None
     assert (await read(ledger, started)).status is State.RETRYING
+    assert (await read(ledger, queued_again)).status is State.QUEUED
     assert await ledger.insert([new_task(idempotency_key="k")]) == [Inserted()]
 
 

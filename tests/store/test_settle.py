@@ -1,5 +1,6 @@
 """What each ending leaves behind: on the task, and in its runs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -144,6 +145,7 @@ async def test_the_last_crash_makes_a_dead_letter(ledger: PostgresLedger, task: 
     await ledger.settle([crashed(task, 8, lost=5, crashes=2)])
     found, _ = await read(ledger, task)
     assert (found.status, found.crashes, found.worker_id) == (State.FAILED, 3, "w1")
+    assert found.started_at == began(5)
     assert found.error is not None
     assert found.error["type"] == "poison"
     assert found.finished_at is not None
@@ -174,6 +176,15 @@ async def test_a_run_that_nobody_ended_is_over_when_a_newer_attempt_writes(
         (5, RunStatus.CRASHED, "w1"), (9, ended, "w2"),
     ]  # fmt: skip
     assert runs[0].finished_at is not None
+
+
+async def test_a_task_that_waits_holds_no_worker_and_is_not_final(ledger: PostgresLedger, task: NewTask) -> None:
+    parked = replace(ending_of(claim_of(task, 5), Released()), state=State.WAITING)
+    assert await ledger.settle([parked]) == [True]
+    found, runs = await read(ledger, task)
+    assert (found.status, found.worker_id, found.finished_at) == (State.WAITING, None, None)
+    assert [run.status for run in runs] == [RunStatus.RELEASED]
+    assert await ledger.settle([ending_of(claim_of(task, 6))]) == [True]
 
 
 async def test_a_batch_may_hold_every_kind_of_ending(ledger: PostgresLedger) -> None:

@@ -1,5 +1,5 @@
 -- name: lock
--- One lock for all databases of ours; it ends with the transaction, so it holds behind a transaction pooler as well.
+-- One number for all of ours. The lock ends with the transaction, so it holds behind a transaction pooler as well.
 select pg_advisory_xact_lock(4706427015284350017)
 
 -- name: prepare

@@ -1,6 +1,10 @@
 -- name: live_ids
 -- What is live and does not wait for something else: the ids the queue should hold.
-select id::text from orchestrator_tasks where id > $1::uuid and status < 'waiting' order by orchestrator_tasks.id limit $2
+select id::text
+from orchestrator_tasks
+where id > $1::uuid and status < 'waiting'
+order by orchestrator_tasks.id
+limit $2::integer
 
 -- name: fresh_ids
 select id::text
@@ -35,7 +39,7 @@ select name from orchestrator_queues where paused
 with old as materialized (
   select id
   from orchestrator_tasks
-  where id < $1::uuid and status >= 'succeeded' and finished_at < $2::timestamptz
+  where id < $1::uuid and finished_at < $2::timestamptz  -- only what is final has one
   order by id
   limit $3::integer
   for update skip locked

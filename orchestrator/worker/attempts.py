@@ -20,6 +20,7 @@ from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Settlement
 from orchestrator.operations.settle import settle
 from orchestrator.runtime import Runtime
+from orchestrator.telemetry import logs
 from orchestrator.worker.executor import Executor
 from orchestrator.worker.journal import Journal
 from orchestrator.worker.recorder import Recorder
@@ -162,8 +163,10 @@ class Attempts:
         handler = self._runtime.handlers.get(claim.entry.type)
         policy = handler.policy if handler is not None else _DEFAULT_POLICY
         ending = decide(claim, outcome, policy, self._runtime.clock.chance(), duration_us)
-        _log.info(
+        logs.note(
             "attempt_ended",
+            "orchestrator.attempts",
+            self._runtime.clock.now(),
             type=claim.entry.type,
             status=ending.state.value,
             attempt=claim.attempt,

@@ -114,3 +114,9 @@ async def stepwise(payload: Word, ctx: Context) -> list[int]:
     if ctx.attempt == 1:
         raise ConnectionError("after the step")
     return [answer, COUNTED[ctx.task_id]]
+
+
+@task("count")
+async def count(payload: dict[str, Any], ctx: Context) -> None:
+    """Count how often each task is run."""
+    COUNTED[ctx.task_id] += 1

@@ -106,7 +106,7 @@ async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
         redis_url=redis_url,
         task_lease_seconds=2,
         aurea_handlers=("tests.worker.life_handlers",),
-        aurea_allow_private_hosts=("127.0.0.1",),
+        aurea_allow_private_hosts=("localhost",),
     )
     async with open_runtime(settings, "worker") as runtime:
         await open_epoch(runtime)

@@ -18,6 +18,8 @@ _log = structlog.get_logger("orchestrator.scheduler")
 
 _LEAD_MS = 4_000
 _CAMPAIGN_SECONDS = 1.0
+_SAID_AFTER = 3
+"""Failures in a row before they are worth a line: a store that restarts is back sooner."""
 
 
 class Scheduler:
@@ -68,7 +70,7 @@ class Scheduler:
                 failures = 0
             except (Unavailable, EpochMissing) as away:
                 failures += 1
-                if failures == 1:
+                if failures == _SAID_AFTER:
                     _log.warning("chore_waits", chore=chore.name, reason=str(away) or type(away).__name__)
             except Exception as error:  # noqa: BLE001 - one chore must not end the others
                 failures += 1

@@ -1,13 +1,15 @@
-"""This system, asked the same as its peers, and two things more: to serve its API, and to be submitted to over HTTP.
+"""This system, asked the same as its peers, and a few things more.
 
 The worker is `aurea worker` as in production, with MAX_CONCURRENCY=100, leases, metrics, its log at INFO and 1 % of
 traces exported. In process, tasks go through the operation behind POST /tasks.
 
-    api                  become `aurea api`
-    post NUMBER          POST /tasks, 64 connections
-    post_batch NUMBER    POST /tasks/batch with 100 tasks each, 8 connections
+    pace_queue NUMBER RATE  like `pace`, but of rows that are committed: only their entry into the queue, which is all
+                            that a call of the Redis peers does
+    api                     become `aurea api`
+    post NUMBER             POST /tasks, 64 connections
+    post_batch NUMBER       POST /tasks/batch with 100 tasks each, 8 connections
 
-The last two print the seconds they took, after having waited until the API is ready.
+The last two wait until the API is ready and print the seconds they took from then on.
 """
 
 import asyncio
@@ -16,17 +18,18 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import orjson
 
 from bench import load
-from bench.program import Client, System, main, parts, run, servers
+from bench.program import Client, System, main, pace, parts, run, servers
 from orchestrator.domain.ids import DEFAULT_TENANT
 from orchestrator.ledger.migrate import migrate
 from orchestrator.operations.fences import open_epoch
-from orchestrator.operations.request import Origin, TaskRequest
+from orchestrator.operations.request import Origin, TaskRequest, accept
 from orchestrator.operations.submit import Intake, Receipt
 from orchestrator.settings import read_settings
 from orchestrator.telemetry.logs import configure
@@ -67,6 +70,19 @@ async def client() -> AsyncIterator[Client]:
         await intake.stop()
 
 
+async def pace_queue(number: int, rate: float) -> None:
+    async with open_runtime(read_settings(), "api") as runtime:
+        tasks = [accept(runtime, TaskRequest(type="nothing"), ORIGIN) for _ in range(number)]
+        await runtime.ledger.insert(tasks)
+        entries = iter(await runtime.ledger.entries_of([task.id for task in tasks]))
+
+        async def send(_: str, sent_ns: int) -> None:
+            payload = orjson.dumps({"sent_ns": sent_ns})
+            await runtime.queue.enqueue([replace(next(entries), payload=payload, ready_at_us=None, restored=False)])
+
+        await pace(send, number, rate)
+
+
 def worker(kind: str) -> list[str]:
     if kind == "profile":
         return [sys.executable, "-m", "bench.sampler", "profile.json", "worker"]
@@ -102,6 +118,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["api"]:
             os.execv(AUREA[0], [*AUREA, "api"])
+        case ["pace_queue", number, rate]:
+            run(pace_queue(int(number), float(rate)))
         case ["post", number]:
             run(post(int(number), 1))
         case ["post_batch", number]:

@@ -73,7 +73,7 @@ class Tally:
         return sum(seen > 0 for seen in self._seen.values())
 
     def waits_ms(self) -> list[float]:
-        """How long each execution took from its sending to its start, where that was told; in no order."""
+        """How long each execution took from its sending to its start, where that was told; one process' in order."""
         self.count()
         noted = [slots[place] for path, slots in self._files.items() for place in range(self._seen[path])]
         return [nanoseconds / 1e6 for nanoseconds in noted if nanoseconds != _UNTIMED]

@@ -88,6 +88,14 @@ def run(work: Awaitable[object]) -> None:
         uvloop.run(whole())
 
 
+async def pace(send: Send, number: int, rate: float) -> None:
+    """Submit no-ops at a steady rate, each with the moment of its call."""
+    began = time.perf_counter()
+    for turn in range(number):
+        await asyncio.sleep(max(0.0, began + turn / rate - time.perf_counter()))
+        await send("nothing", time.monotonic_ns())
+
+
 async def _setup(system: System) -> None:
     if system.setup is not None:
         await system.setup()
@@ -97,7 +105,7 @@ async def _submit(system: System, command: str, arguments: list[str]) -> None:
     async with system.client() as client:
         began = time.perf_counter()
         if command == "pace":
-            await _pace(client, int(arguments[0]), float(arguments[1]))
+            await pace(client.send, int(arguments[0]), float(arguments[1]))
         elif command == "fill" and client.fill is not None:
             await client.fill(arguments[0], int(arguments[1]))
         else:
@@ -113,10 +121,3 @@ async def _send(client: Client, task: str, number: int) -> None:
             await client.send(task, 0)
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
-
-
-async def _pace(client: Client, number: int, rate: float) -> None:
-    began = time.perf_counter()
-    for turn in range(number):
-        await asyncio.sleep(max(0.0, began + turn / rate - time.perf_counter()))
-        await client.send("nothing", time.monotonic_ns())

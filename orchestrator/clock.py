@@ -63,8 +63,9 @@ class SystemClock:
             self._last_ms = ms
             self._tail = secrets.randbits(73)  # the top bit stays free, so counting up cannot overflow
         else:
-            self._tail += 1 + secrets.randbits(16)
+            self._tail += 1
         return task_id(self._last_ms, self._tail)
 
     def traceparent(self) -> str:
-        return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        ids = f"{random.getrandbits(192):048x}"
+        return f"00-{ids[:32]}-{ids[32:]}-00"

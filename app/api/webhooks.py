@@ -52,7 +52,7 @@ async def _receive(request: Request, desk: Desk, name: str) -> Receipt:
     incoming = Incoming(dict(request.scope["headers"]), await read_body(request, source.most_bytes))
     if not source.prove(incoming, secret):
         raise SignatureRefused(f"the signature does not match the body: check that {name} and {source.variable} agree")
-    origin = replace(origin_of(request, DEFAULT_TENANT), most_payload_bytes=source.most_bytes + _WRAPPING_BYTES)
+    origin = replace(origin_of(request, DEFAULT_TENANT), most_payload_bytes=source.most_bytes + _WRAPPING_BYTES, always=True)
     try:
         return await desk.intake.submit(_task(name, source.read(incoming)), origin)
     except KeyConflict as seen:

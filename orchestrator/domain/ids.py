@@ -6,7 +6,6 @@ millisecond of one process. Text order is creation order, which the queue uses t
 
 import re
 from typing import NewType
-from uuid import UUID
 
 from orchestrator.domain.errors import InvalidId
 
@@ -26,8 +25,8 @@ def task_id(unix_ms: int, tail: int) -> TaskId:
     """Build the UUIDv7 of a millisecond and 74 free bits."""
     tail &= (1 << _TAIL_BITS) - 1
     high, low = tail >> 62, tail & ((1 << 62) - 1)
-    value = (unix_ms << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low
-    return TaskId(str(UUID(int=value)))
+    text = f"{(unix_ms << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low:032x}"
+    return TaskId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
 def parse_task_id(text: str) -> TaskId:

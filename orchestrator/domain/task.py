@@ -40,6 +40,8 @@ class NewTask:
     expires_at: datetime | None = None
     tags: dict[str, str] = field(default_factory=dict)
     parent_id: TaskId | None = None
+    always: bool = False
+    """Accepted into a full queue too."""
 
     @property
     def state(self) -> State:
@@ -124,7 +126,7 @@ class Settlement:
     progress: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Task:
     """A task as it is read: the row, with the live state laid over it when that is newer."""
 

@@ -94,16 +94,21 @@ def _columns(tasks: Sequence[NewTask]) -> tuple[list[Any], ...]:
         [task.queue for task in tasks],
         [task.priority for task in tasks],
         [task.payload.decode() for task in tasks],
-        [orjson.dumps(task.tags).decode() if task.tags else "{}" for task in tasks],
+        _sparse([orjson.dumps(task.tags).decode() if task.tags else None for task in tasks]),
         [task.max_retries for task in tasks],
         [task.timeout_seconds for task in tasks],
-        [task.idempotency_key for task in tasks],
-        [task.key_until_final for task in tasks],
-        [task.key_expires_at for task in tasks],
-        [None if task.idempotency_key is None else task.fingerprint for task in tasks],
-        [task.parent_id for task in tasks],
-        [task.run_at for task in tasks],
-        [task.expires_at for task in tasks],
+        _sparse([task.idempotency_key for task in tasks]),
+        _sparse([task.key_until_final or None for task in tasks]),
+        _sparse([task.key_expires_at for task in tasks]),
+        _sparse([None if task.idempotency_key is None else task.fingerprint for task in tasks]),
+        _sparse([task.parent_id for task in tasks]),
+        _sparse([task.run_at for task in tasks]),
+        _sparse([task.expires_at for task in tasks]),
         [task.created_at for task in tasks],
         [task.traceparent for task in tasks],
     )
+
+
+def _sparse(values: list[Any]) -> list[Any]:
+    """Of a column without a value nothing is sent: `unnest` fills it with nulls. Each null costs as much as a value."""
+    return values if any(value is not None for value in values) else []

@@ -4,7 +4,6 @@ The model checks shapes and ranges; `accept` checks what needs the handlers and 
 the defaults: the request's own value, else the handler's, else the system's.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -69,6 +68,8 @@ class Origin:
     parent_id: TaskId | None = None
     most_payload_bytes: int | None = None
     """The limit of a door that has one of its own; None is the system's."""
+    always: bool = False
+    """Accepted into a full queue too: what comes in by a webhook would not come again."""
 
 
 def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
@@ -82,12 +83,11 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     payload = _encoded(request.payload, origin.most_payload_bytes or runtime.limits.max_body_bytes)
     handler.decode(payload)
     created_at = runtime.clock.stamp()
-    run_at, issues = _moments(request, created_at)
-    if issues:
-        raise InvalidInput("the request cannot be accepted", issues)
-    lifetime = request.key_lifetime
-    first = _first_set
-    task_id, queue = runtime.clock.task_id(), first(request.queue, handler.queue, DEFAULT_QUEUE)
+    run_at = request.run_at
+    if run_at is not None or request.delay_seconds is not None or request.expires_at is not None:
+        run_at = _due(request, created_at)
+    limits, lifetime = runtime.limits, request.key_lifetime
+    task_id, queue = runtime.clock.task_id(), request.queue or handler.queue or DEFAULT_QUEUE
     return NewTask(
         id=task_id,
         tenant=origin.tenant,
@@ -97,9 +97,9 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         created_at=created_at,
         traceparent=runtime.traces.send(task_id, queue, origin.traceparent) or runtime.clock.traceparent(),
         queue=queue,
-        priority=first(request.priority, handler.priority, DEFAULT),
-        max_retries=first(request.max_retries, handler.max_retries, runtime.limits.max_retries),
-        timeout_seconds=first(request.timeout_seconds, handler.timeout_seconds, runtime.limits.timeout_seconds),
+        priority=_chosen(request.priority, handler.priority, DEFAULT),
+        max_retries=_chosen(request.max_retries, handler.max_retries, limits.max_retries),
+        timeout_seconds=request.timeout_seconds or handler.timeout_seconds or limits.timeout_seconds,
         idempotency_key=request.idempotency_key,
         key_until_final=lifetime == "until_final",
         key_expires_at=created_at + timedelta(seconds=lifetime) if isinstance(lifetime, int) else None,
@@ -107,7 +107,15 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         expires_at=request.expires_at,
         tags=request.tags,
         parent_id=origin.parent_id,
+        always=origin.always,
     )
+
+
+def _chosen(asked: int | None, usual: int | None, default: int) -> int:
+    """The request's own value, else the handler's, else the system's; 0 is a value."""
+    if asked is not None:
+        return asked
+    return default if usual is None else usual
 
 
 def _encoded(payload: Any, most_bytes: int) -> bytes:
@@ -120,8 +128,8 @@ def _encoded(payload: Any, most_bytes: int) -> bytes:
     return text
 
 
-def _moments(request: TaskRequest, now: datetime) -> tuple[datetime | None, Sequence[Issue]]:
-    """Return when the task is due (None: now), and what is wrong with its times."""
+def _due(request: TaskRequest, now: datetime) -> datetime | None:
+    """Return when the task is due, None for now. Raises InvalidInput for times that make no sense."""
     issues: list[Issue] = []
     run_at = request.run_at
     if run_at is not None and request.delay_seconds is not None:
@@ -134,11 +142,10 @@ def _moments(request: TaskRequest, now: datetime) -> tuple[datetime | None, Sequ
         run_at = None
     if request.expires_at is not None and request.expires_at <= (run_at or now):
         issues.append(Issue("/expires_at", "choose a moment that lies in the future and after run_at"))
-    return run_at, issues
-
-
-def _first_set(*values: Any) -> Any:
-    return next(value for value in values if value is not None)
+    if issues:
+        listed = "; ".join(f"{issue.pointer}: {issue.detail}" for issue in issues)
+        raise InvalidInput(f"the times of the request do not fit: {listed}", issues)
+    return run_at
 
 
 def _fingerprint(request: TaskRequest) -> bytes:

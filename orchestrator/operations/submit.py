@@ -26,7 +26,7 @@ _STATEMENT_ROWS = 500
 _LANES = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receipt:
     """The answer to a request that was kept."""
 
@@ -97,9 +97,13 @@ class Intake:
                 answers.append(full[task.id])
                 continue
             answer = stored[task.id]
-            answers.append(
-                await self._repeat(task, answer) if isinstance(answer, Existing) else Receipt(_as_read(task), False)
-            )
+            if isinstance(answer, Inserted):
+                answers.append(Receipt(_as_read(task), replayed=False))
+                continue
+            try:
+                answers.append(await self._repeat(task, answer))
+            except Unavailable as away:  # the others of this batch are kept, and are told so
+                answers.append(away)
         return answers
 
     async def _enqueue(self, tasks: Sequence[NewTask]) -> None:
@@ -107,9 +111,8 @@ class Intake:
             return
         try:
             await self._runtime.queue.enqueue([_entry(task) for task in tasks])
-        except Unavailable as away:
-            # They are kept: the reconciler puts them in the queue when Redis is back.
-            _log.warning("enqueue_deferred", tasks=len(tasks), reason=str(away))
+        except Exception as error:  # noqa: BLE001 - they are kept: the reconciler puts them in the queue
+            _log.warning("enqueue_deferred", tasks=len(tasks), reason=str(error))
 
     async def _repeat(self, task: NewTask, existing: Existing) -> Receipt | Exception:
         if existing.fingerprint != task.fingerprint:
@@ -126,7 +129,8 @@ class Intake:
             return {}
         by_queue: dict[str, list[NewTask]] = defaultdict(list)
         for task in tasks:
-            by_queue[task.queue].append(task)
+            if not task.always:
+                by_queue[task.queue].append(task)
         refused: dict[TaskId, QueueFull] = {}
         for queue, asked in by_queue.items():
             try:

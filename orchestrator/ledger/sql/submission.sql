@@ -6,8 +6,8 @@ insert into orchestrator_tasks (
 select
   n.id, n.tenant, n.type,
   case when n.run_at is null then 'queued'::orchestrator_state else 'scheduled' end,
-  n.queue, n.priority, n.payload::json, n.tags::jsonb, n.max_retries, n.timeout_seconds, n.idempotency_key,
-  n.idempotency_key is not null, n.key_until_final, n.key_expires_at, n.fingerprint, n.parent_id, n.run_at is not null,
+  n.queue, n.priority, n.payload::json, coalesce(n.tags::jsonb, '{}'), n.max_retries, n.timeout_seconds, n.idempotency_key,
+  n.idempotency_key is not null, coalesce(n.key_until_final, false), n.key_expires_at, n.fingerprint, n.parent_id, n.run_at is not null,
   n.run_at, n.expires_at, n.created_at, n.traceparent
 from unnest(
   $1::uuid[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::integer[], $9::float8[],

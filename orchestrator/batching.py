@@ -22,10 +22,15 @@ class Batcher(Generic[T, R]):
         *,
         size: int,
         lanes: int,
+        weigh: Callable[[T], int] | None = None,
     ) -> None:
-        """`serve` answers each item in order, an exception for one that failed alone."""
+        """`serve` answers each item in order, an exception for one that failed alone.
+
+        `size` bounds the items of a batch, or their weight together where `weigh` is given; one is always served.
+        """
         self._serve = serve
         self._size = size
+        self._weigh = weigh
         self._lanes = lanes
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._wake = asyncio.Event()
@@ -58,7 +63,7 @@ class Batcher(Generic[T, R]):
                 # One turn of the loop: callers woken by the same event join this batch, not the next.
                 await asyncio.sleep(0)
                 continue
-            batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
+            batch = self._take()
             try:
                 answers = await self._serve([item for item, _ in batch])
             except Exception as error:  # noqa: BLE001 - handed to every caller of the batch
@@ -70,3 +75,12 @@ class Batcher(Generic[T, R]):
                     future.set_exception(answer)
                 else:
                     future.set_result(answer)
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        if self._weigh is None:
+            return [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
+        taken, weight = [], 0
+        while self._waiting and weight < self._size:
+            taken.append(self._waiting.popleft())
+            weight += self._weigh(taken[-1][0])
+        return taken

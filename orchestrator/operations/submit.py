@@ -35,12 +35,17 @@ class Receipt:
     """True when the same key with the same body was seen before: `task` is the one from then."""
 
 
+Answer = Receipt | AureaError
+
+
 class Intake:
     """The one way in. Start it inside the loop that uses it; `stop` drains it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._batcher: Batcher[NewTask, Receipt] = Batcher(self._store, size=_STATEMENT_ROWS, lanes=_LANES)
+        self._batcher: Batcher[list[NewTask], list[Answer]] = Batcher(
+            self._store_all, size=_STATEMENT_ROWS, lanes=_LANES, weigh=len
+        )
         self._last_turn: asyncio.Future[None] | None = None
 
     def start(self) -> None:
@@ -51,29 +56,36 @@ class Intake:
 
     async def submit(self, request: TaskRequest, origin: Origin) -> Receipt:
         """Return once the task is committed. Raises InvalidInput and its kinds, QueueFull, TooLarge or Unavailable."""
-        return await self._batcher.submit(accept(self._runtime, request, origin))
+        (answer,) = await self._batcher.submit([accept(self._runtime, request, origin)])
+        if isinstance(answer, AureaError):
+            raise answer
+        return answer
 
-    async def submit_many(
-        self, requests: Sequence[TaskRequest | InvalidInput], origin: Origin
-    ) -> list[Receipt | AureaError]:
-        """Answer each request in its place; one that was refused keeps none of the others out."""
-        answers: list[Receipt | AureaError | None] = [None] * len(requests)
-        waiting = []
+    async def submit_many(self, requests: Sequence[TaskRequest | InvalidInput], origin: Origin) -> list[Answer]:
+        """Answer each request in its place; one that was refused keeps none of the others out.
+
+        Raises Unavailable when nothing could be stored.
+        """
+        answers: dict[int, Answer] = {}
+        accepted: list[tuple[int, NewTask]] = []
         for place, request in enumerate(requests):
             try:
                 if isinstance(request, InvalidInput):
                     raise request
-                waiting.append((place, self._batcher.submit(accept(self._runtime, request, origin))))
+                accepted.append((place, accept(self._runtime, request, origin)))
             except AureaError as error:
                 answers[place] = error
-        receipts = await asyncio.gather(*[receipt for _, receipt in waiting], return_exceptions=True)
-        for (place, _), receipt in zip(waiting, receipts, strict=True):
-            if isinstance(receipt, BaseException) and not isinstance(receipt, AureaError):
-                raise receipt
-            answers[place] = receipt
-        return [answer for answer in answers if answer is not None]
+        if accepted:
+            stored = await self._batcher.submit([task for _, task in accepted])
+            answers.update(zip((place for place, _ in accepted), stored, strict=True))
+        return [answers[place] for place in range(len(requests))]
 
-    async def _store(self, tasks: Sequence[NewTask]) -> list[Receipt | Exception]:
+    async def _store_all(self, groups: Sequence[list[NewTask]]) -> list[list[Answer] | Exception]:
+        """Store what several callers handed in, and give each its answers."""
+        answers = iter(await self._store([task for group in groups for task in group]))
+        return [[next(answers) for _ in group] for group in groups]
+
+    async def _store(self, tasks: Sequence[NewTask]) -> list[Answer]:
         # Batches are committed side by side and enqueued one after the other: first accepted, first in the queue.
         before, mine = self._last_turn, asyncio.get_running_loop().create_future()
         self._last_turn = mine
@@ -90,8 +102,8 @@ class Intake:
 
     async def _answers(
         self, tasks: Sequence[NewTask], full: dict[TaskId, QueueFull], stored: dict[TaskId, Inserted | Existing]
-    ) -> list[Receipt | Exception]:
-        answers: list[Receipt | Exception] = []
+    ) -> list[Answer]:
+        answers: list[Answer] = []
         for task in tasks:
             if task.id in full:
                 answers.append(full[task.id])
@@ -114,7 +126,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - they are kept: the reconciler puts them in the queue
             _log.warning("enqueue_deferred", tasks=len(tasks), reason=str(error))
 
-    async def _repeat(self, task: NewTask, existing: Existing) -> Receipt | Exception:
+    async def _repeat(self, task: NewTask, existing: Existing) -> Answer:
         if existing.fingerprint != task.fingerprint:
             return KeyConflict(task.idempotency_key or "", existing.task_id)
         before = await self._runtime.ledger.read(task.tenant, existing.task_id)

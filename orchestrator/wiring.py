@@ -150,7 +150,8 @@ def _connections(settings: Settings) -> tuple[Queue, Presence, Callable[[], Awai
 def _handler_config(settings: Settings) -> Config:
     """What handlers may read: the environment without the keys to our own stores and doors."""
     values = {name: value for name, value in environment().items() if name not in _WITHHELD}
-    return Config(values | ({"AUREA_WEBHOOK_RULES": str(rules)} if (rules := settings.webhook_rules) else {}))
+    rules = settings.aurea_webhook_rules
+    return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})
 
 
 def _limits(settings: Settings) -> Limits:

@@ -29,6 +29,14 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfit:
+    """This worker cannot run it, another may: the attempt does not count, and the task waits a while."""
+
+    error: TaskError
+    retry_after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Crashed:
     """The worker vanished: its lease ran out."""
 
@@ -38,7 +46,7 @@ class Expired:
     """The task was not started before its `expires_at`."""
 
 
-Outcome = Succeeded | Failed | Released | Crashed | Expired
+Outcome = Succeeded | Failed | Released | Unfit | Crashed | Expired
 
 
 def decide(
@@ -61,6 +69,11 @@ def decide(
             return Settlement(
                 claim, State.QUEUED, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us,
                 progress=progress,
+            )  # fmt: skip
+        case Unfit(error, wait):
+            return Settlement(
+                claim, State.RETRYING, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us,
+                delay_us=int(wait * 1e6), error=error,
             )  # fmt: skip
         case Expired():
             return Settlement(claim, State.EXPIRED, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us)

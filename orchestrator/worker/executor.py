@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.discovery import Handlers
 from orchestrator.domain.errors import LeaseLost, UnknownType
-from orchestrator.domain.outcome import Outcome
+from orchestrator.domain.outcome import Outcome, Unfit
 from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
 from orchestrator.worker.bench import Bench
@@ -41,7 +41,7 @@ class Executor:
         handler = self._by_type.get(claim.entry.type)
         if handler is None:
             reason = str(UnknownType(claim.entry.type, self._handlers.known()))
-            return fail(claim.entry.type, "unknown_type", reason, UNKNOWN_TYPE_RETRY_SECONDS)
+            return Unfit(fail(claim.entry.type, "unknown_type", reason).error, UNKNOWN_TYPE_RETRY_SECONDS)
         context = AttemptContext(claim, self._bench)
         work = (
             run_in_process(handler, self._handlers.source(handler.name), context)

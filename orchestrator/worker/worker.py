@@ -23,6 +23,8 @@ _log = structlog.get_logger("orchestrator.worker")
 _DOORBELL_SECONDS = 1.0
 """The longest wait in BZPOPMIN: how soon a new queue name is heard of, and a phantom waiter ends."""
 _BATCH = 200
+_LOOK_ROUND_EVERY = 4
+"""One take in so many goes over all queues, so that none starves behind another's backlog."""
 
 
 class Worker:
@@ -40,6 +42,7 @@ class Worker:
         self._known: deque[str] = deque(queues)
         self._full: deque[str] = deque()
         """Queues whose last claim gave all that was asked for: they have more."""
+        self._takes = 0
         self._paused: set[str] = set()
         self._stopping = asyncio.Event()
 
@@ -52,9 +55,12 @@ class Worker:
         """A control message: a queue that is new or was resumed, or that such messages may have been missed."""
         if message.get("missed"):
             self._paused.clear()
+            self._known.clear()  # the next look round learns them anew
         queue = message.get("queue")
         if isinstance(queue, str):
             self._paused.discard(queue)
+            if not self._only and queue not in self._known:
+                self._known.append(queue)
 
     async def run(self) -> None:
         away = 0
@@ -71,7 +77,8 @@ class Worker:
                 await self._wait_for_redis(reason, away)
 
     async def _take(self, free: int) -> None:
-        if self._full:
+        self._takes += 1
+        if self._full and (len(self._known) == 1 or self._takes % _LOOK_ROUND_EVERY):
             await self._claim(self._full[0], free, None)
             self._full.rotate(-1)
             return
@@ -102,7 +109,9 @@ class Worker:
 
     async def _served(self) -> list[str]:
         """The queues to wait on, each time starting with another: none starves behind a busy one."""
-        if not self._only:
+        if self._only:
+            self._known = self._known or deque(self._only)
+        else:
             names = {DEFAULT_QUEUE, *await self._runtime.queue.names()}
             if names != set(self._known):
                 self._known = deque(sorted(names))

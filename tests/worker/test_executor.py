@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from orchestrator.discovery import Handlers
 from orchestrator.domain.errors import AttemptEnded
-from orchestrator.domain.outcome import Failed
+from orchestrator.domain.outcome import Unfit
 from orchestrator.sdk import Context, SyncContext, task
 from orchestrator.worker.executor import Executor
 from tests.worker.benches import FullJournal, claim, error_of, lay_bench, result_of, run
@@ -64,9 +64,9 @@ async def test_a_payload_that_does_not_fit_fails_for_good_and_names_the_field():
     assert "/payload/width" in error.message
 
 
-async def test_an_unknown_type_is_retried_soon_because_a_newer_worker_may_know_it():
+async def test_an_unknown_type_costs_no_attempt_because_another_worker_may_know_it():
     outcome = await Executor(Handlers([echo]), lay_bench()[0]).run(claim("later"))
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Unfit)
     assert (outcome.error.type, outcome.error.retryable, outcome.retry_after_seconds) == ("unknown_type", True, 30.0)
     assert "'later'" in outcome.error.message
     assert "echo" in outcome.error.message

@@ -222,3 +222,17 @@ async def test_a_key_held_until_the_end_is_free_afterwards(house: House) -> None
         second = await house.receive("echo", idempotency_key="k", key_lifetime="until_final")
         assert not second.replayed
         await house.ended(second.task)
+
+
+async def test_a_backlog_in_one_queue_starves_no_other(house: House) -> None:
+    backlog = [await house.submit("count", queue="bulk") for _ in range(120)]
+    async with house.worker(concurrency=1):
+        await house.ended(backlog[3])
+        urgent = await house.submit("count", queue="small", priority=0)
+        ended = await house.ended(urgent)
+        assert ended.started_at is not None
+        for task in backlog:
+            await house.ended(task)
+    starts = [(await get(house.runtime, DEFAULT_TENANT, task.id)).started_at for task in backlog]
+    overtook = sum(start is not None and urgent.created_at < start < ended.started_at for start in starts)
+    assert overtook <= 20

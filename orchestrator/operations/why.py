@@ -31,7 +31,7 @@ async def why(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Why:
     if task.status in FINAL:
         return Why(task.status, "final", f"it has ended: {task.status.value}")
     if task.status is State.RUNNING:
-        return Why(task.status, "running", f"it runs on {task.worker_id}, attempt {task.attempt}")
+        return await _running(runtime, task)
     try:
         standing = await runtime.queue.standing(task_id)
         serving = [card for card in await workers(runtime) if not card.queues or task.queue in card.queues]
@@ -40,11 +40,24 @@ async def why(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Why:
     return _cause(task, standing, serving, runtime.clock.now())
 
 
+async def _running(runtime: Runtime, task: Task) -> Why:
+    detail = f"it runs on {task.worker_id}, attempt {task.attempt}"
+    try:
+        alive = {card.id for card in await workers(runtime)}
+    except Unavailable:
+        return Why(task.status, "running", detail)
+    if task.worker_id in alive:
+        return Why(task.status, "running", detail)
+    lease_seconds = runtime.limits.lease_ms // 1000
+    gone = f"its worker {task.worker_id} is not heard of any more; another takes over within {lease_seconds} s of that"
+    return Why(task.status, "worker_gone", gone)
+
+
 def _cause(task: Task, standing: Standing, serving: list[WorkerCard], now: datetime) -> Why:
     if standing.due_in_us is not None and standing.due_in_us > 0:
         due_at = task.run_at or datetime.fromtimestamp(now.timestamp() + standing.due_in_us / 1e6, UTC)
         waits = "its next attempt" if task.status is State.RETRYING else "its start"
-        return Why(task.status, "not_due", f"{waits} is due at {due_at.isoformat()}", due_at=due_at)
+        return Why(task.status, "not_due", f"{waits} is due at {due_at:%Y-%m-%dT%H:%M:%SZ}", due_at=due_at)
     if standing.paused:
         return Why(task.status, "paused", f"the queue {task.queue!r} is paused: resume it to go on")
     if not serving:

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.domain.errors import Conflict, KeyConflict
 from orchestrator.domain.events import EventKind
-from orchestrator.domain.ids import DEFAULT_TENANT
+from orchestrator.domain.ids import DEFAULT_TENANT, WorkerId
 from orchestrator.domain.states import State
 from orchestrator.operations.cancel import cancel
 from orchestrator.operations.follow import follow
@@ -236,3 +236,11 @@ async def test_a_backlog_in_one_queue_starves_no_other(house: House) -> None:
     starts = [(await get(house.runtime, DEFAULT_TENANT, task.id)).started_at for task in backlog]
     overtook = sum(start is not None and urgent.created_at < start < ended.started_at for start in starts)
     assert overtook <= 20
+
+
+async def test_why_says_that_a_worker_is_gone(house: House) -> None:
+    task = await house.submit("count")
+    await house.runtime.queue.claim(WorkerId("vanished"), "default", 1, 60_000)
+    answer = await why(house.runtime, DEFAULT_TENANT, task.id)
+    assert answer.cause == "worker_gone"
+    assert "vanished" in answer.detail

@@ -8,13 +8,24 @@ from contextvars import Token
 from typing import Any
 
 from opentelemetry import context, trace
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.context.context import Context
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.task import Claim
@@ -31,6 +42,10 @@ def export_to(endpoint: str, sample: float, service: str) -> TracerProvider:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
     trace.set_tracer_provider(provider)
     return provider
+
+
+_SILENT = Context({_SUPPRESS_INSTRUMENTATION_KEY: True, _SUPPRESS_HTTP_INSTRUMENTATION_KEY: True})
+"""Nothing below makes spans; the trace's id travels all the same, in the headers of `traces.outgoing_headers`."""
 
 
 class Spans:
@@ -69,9 +84,9 @@ class Spans:
 
     def process(self, claim: Claim) -> "AttemptSpan":
         entry = claim.entry
+        if entry.traceparent.endswith("-00"):
+            return AttemptSpan(_SILENT, entry.traceparent)
         submitted = _span_context(entry.traceparent)
-        if not submitted.trace_flags.sampled:
-            return AttemptSpan(NonRecordingSpan(submitted))
         span = self._tracer.start_span(
             f"process {entry.queue}",
             _context_of(submitted),
@@ -80,18 +95,18 @@ class Spans:
             | {"aurea.task.type": entry.type, "aurea.attempt": claim.attempt},
             links=[Link(submitted, {"aurea.link": "retry"})] if claim.attempt > 1 else None,
         )
-        return AttemptSpan(span)
+        return AttemptSpan(trace.set_span_in_context(span, Context()), _traceparent(span.get_span_context()), span)
 
 
 class AttemptSpan:
-    """The current span while an attempt runs."""
+    """The current span while an attempt runs; without a span, the silence of an attempt that was not sampled."""
 
     __slots__ = ("_before", "_span", "traceparent")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, around: Context, traceparent: str, span: Span = INVALID_SPAN) -> None:
         self._span = span
-        self._before: Token[Context] = context.attach(trace.set_span_in_context(span, Context()))
-        self.traceparent = _traceparent(span.get_span_context())
+        self._before: Token[Context] = context.attach(around)
+        self.traceparent = traceparent
 
     def fail(self, error_type: str) -> None:
         self._span.set_attribute("error.type", error_type)

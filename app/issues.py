@@ -52,9 +52,17 @@ def validated(model: type[M], value: Any) -> M:
 
 def refusal(issues: Sequence[Issue]) -> InvalidInput:
     """Return the error whose sentence names the first issue, so that `detail` alone says enough."""
-    first = issues[0]
+    return _refusal(issues[0].pointer or "the body", issues)
+
+
+def query_refusal(issues: Sequence[Issue]) -> InvalidInput:
+    """The same for parameters of a query or a path: the sentence calls the first by its name."""
+    return _refusal(issues[0].pointer.removeprefix("/"), issues)
+
+
+def _refusal(place: str, issues: Sequence[Issue]) -> InvalidInput:
     more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
-    return InvalidInput(f"{first.pointer or 'the body'} {first.detail}{more}", issues)
+    return InvalidInput(f"{place} {issues[0].detail}{more}", issues)
 
 
 def issues_of(found: Iterable[Mapping[str, Any]], value: Any, known: Sequence[str] = ()) -> list[Issue]:
@@ -90,4 +98,9 @@ def _sentence(finding: Mapping[str, Any], known: Sequence[str]) -> str:
     if pattern is None:
         message: str = finding["msg"]
         return message.removeprefix("Value error, ")
-    return pattern.format(**finding.get("ctx", {}))
+    return pattern.format(**{name: _bound(value) for name, value in finding.get("ctx", {}).items()})
+
+
+def _bound(value: Any) -> Any:
+    """A limit as a person writes it: 10, not 10.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from app.api import batch, dead, handlers, health, history, metrics, queues, stream, tasks, webhooks, workers
 from app.deps import Desk
 from app.edge import Edge, trace_id_of
-from app.issues import issues_of, refusal
+from app.issues import issues_of, query_refusal
 from app.openapi import describe
 from app.problems import http_problem, problem_of
 from app.webhooks.source import find_sources
@@ -101,7 +101,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         case RequestValidationError():
             sent = {**request.query_params, **request.path_params}
             found = [{**finding, "loc": finding["loc"][1:]} for finding in error.errors()]
-            problem = problem_of(refusal(issues_of(found, sent)))
+            problem = problem_of(query_refusal(issues_of(found, sent)))
         case HTTPException(status_code=404):
             problem = http_problem(404, "there is nothing at this path: see /docs")
         case HTTPException(status_code=405):

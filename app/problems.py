@@ -89,7 +89,7 @@ def _document(status: int, code: str, title: str, detail: str) -> dict[str, Any]
 
 
 def _particulars(error: AureaError) -> dict[str, Any]:
-    """What a program needs to act on this error, besides its code."""
+    """What a program needs to act on this error, besides its code; in a batch there are no headers to read."""
     match error:
         case errors.UnknownType():
             return {"known_types": list(error.known)}
@@ -100,7 +100,9 @@ def _particulars(error: AureaError) -> dict[str, Any]:
         case errors.NotConfigured():
             return {"variable": error.variable}
         case errors.Unavailable():
-            return {"dependency": error.dependency}
+            return {"dependency": error.dependency, "retry_after_seconds": error.retry_after_seconds}
+        case errors.QueueFull():
+            return {"retry_after_seconds": error.retry_after_seconds}
     return {}
 
 

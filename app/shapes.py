@@ -107,7 +107,7 @@ class Queue(BaseModel):
     name: str
     depth: int = Field(description="Tasks that are due and held by nobody.")
     oldest_age_seconds: float
-    running: int
+    running: int = Field(description="Leases: of tasks that run, and of those that ended and are not yet settled.")
     paused: bool
 
 

@@ -1,12 +1,19 @@
-"""Daily: forget final tasks older than the retention, whatever a scheduler does."""
+"""Daily: forget final tasks older than the retention, whatever a scheduler does, and log how many they were."""
 
 from datetime import timedelta
+
+import structlog
 
 from orchestrator.operations.prune import BATCH, prune
 from orchestrator.runtime import Runtime
 
+_log = structlog.get_logger("cron.prune")
+
 
 async def run(runtime: Runtime) -> None:
     before = runtime.clock.now() - timedelta(days=runtime.limits.retention_days)
-    while await prune(runtime, before) == BATCH:
-        pass
+    pruned = batch = await prune(runtime, before)
+    while batch == BATCH:
+        batch = await prune(runtime, before)
+        pruned += batch
+    _log.info("pruned", tasks=pruned, retention_days=runtime.limits.retention_days)

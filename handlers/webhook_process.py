@@ -1,6 +1,7 @@
 """webhook_process: a webhook delivery becomes the tasks that the routing rules say.
 
-The rules stand in one TOML file, named by AUREA_WEBHOOK_RULES and read anew when it changes; examples/webhooks.toml
+The rules stand in one TOML file: the one that AUREA_WEBHOOK_RULES names, which has to be there, else `webhooks.toml`
+in the worker's working directory, looked for at each delivery. It is read anew when it changes; examples/webhooks.toml
 shows every field. All rules that match apply, in the file's order, until one says `stop = true`. A rule's task has an
 idempotency key made of the delivery and the rule's name, so a second run of the same delivery makes no second task.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.sdk.expressions import Condition, Template
 
 RULES_VARIABLE = "AUREA_WEBHOOK_RULES"
+DEFAULT_RULES = "webhooks.toml"
 VARIABLES = ("source", "event", "delivery", "headers", "body")
 LONGEST_KEY = 255
 
@@ -109,11 +111,17 @@ class Route:
 @task("webhook_process")
 async def webhook_process(payload: WebhookDelivery, ctx: Context) -> dict[str, Any]:
     """Apply the routing rules to a webhook delivery and submit the tasks they ask for."""
-    file = ctx.config.get(RULES_VARIABLE)
-    if file is None:
-        await ctx.log(f"no rules: set {RULES_VARIABLE} to a TOML file like examples/webhooks.toml to route webhooks")
+    named = ctx.config.get(RULES_VARIABLE)
+    file = named or DEFAULT_RULES
+    try:
+        routes = await asyncio.to_thread(read_rules, file)
+    except FileNotFoundError:
+        if named:
+            raise Terminal(
+                f"{RULES_VARIABLE} names {named}, which is not there: write it, or correct the variable"
+            ) from None
+        await ctx.log(_how_to_add_rules())
         return {"matched": [], "submitted": []}
-    routes = await asyncio.to_thread(read_rules, file)
     values = {**payload.model_dump(), "headers": {name.lower(): text for name, text in payload.headers.items()}}
     matched = await _matching(routes, payload, values, ctx)
     if not matched:
@@ -125,24 +133,38 @@ async def webhook_process(payload: WebhookDelivery, ctx: Context) -> dict[str, A
     return {"matched": [route.rule.name for route in matched], "submitted": submitted}
 
 
+def _how_to_add_rules() -> str:
+    return (
+        f"no rules: write {Path(DEFAULT_RULES).absolute()}, or set {RULES_VARIABLE} of the workers to the path of"
+        " such a file; examples/webhooks.toml shows how"
+    )
+
+
 def read_rules(file: str) -> tuple[Route, ...]:
-    """Return the rules of a file. Raises Terminal naming the file, the rule and what is wrong."""
+    """Return the rules of a file.
+
+    Raises FileNotFoundError, or Terminal naming the file, the rule and what is wrong.
+    """
     try:
         stat = Path(file).stat()
-        return _read_rules(file, stat.st_mtime_ns, stat.st_size)
+        return _read_rules(str(Path(file).absolute()), stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        raise Terminal(f"{RULES_VARIABLE} names {file}, which cannot be read: {error.strerror}") from None
+        raise Terminal(f"the rules in {file} cannot be read: {error.strerror}") from None
 
 
 @lru_cache(maxsize=8)
-def _read_rules(file: str, _changed_ns: int, _bytes: int) -> tuple[Route, ...]:
+def _read_rules(file: str, _inode: int, _changed_ns: int, _bytes: int) -> tuple[Route, ...]:
     try:
         written = Rules.model_validate(tomllib.loads(Path(file).read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Terminal(f"{file} is not TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        raise Terminal(f"{file}: {_place(first['loc'])}: {first['msg']}") from None
+        found = error.errors(include_url=False, include_context=False)
+        found.sort(key=lambda part: part["type"] != "extra_forbidden")  # a misspelt field explains the missing one
+        faults = "; ".join(f"{_place(part['loc'])}: {part['msg']}" for part in found)
+        raise Terminal(f"{file}: {faults}") from None
     names = [rule.name for rule in written.rule]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

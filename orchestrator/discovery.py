@@ -99,12 +99,18 @@ def _import(source: str) -> ModuleType:
         raise HandlerBroken(f"there is no file {path}: correct AUREA_HANDLERS")
     # Under a name of its own, so that a file called like a module of ours, or of Python's, hides neither.
     name = f"aurea_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:  # like any module it runs once in a process: what it registers would be there twice
+        return sys.modules[name]
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise HandlerBroken(f"{path} cannot be imported")
     module = module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 

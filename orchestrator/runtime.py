@@ -1,9 +1,10 @@
 """What operations work with: the stores, the clock, the handlers and the limits, opened once per process.
 
-`orchestrator.wiring` builds it from the settings; operations receive it and keep no state of their own.
+`orchestrator.wiring` builds it from the settings; operations receive it and keep no state of their own but `spare`.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 import httpx2
 
@@ -35,6 +36,16 @@ class Limits:
     retention_days: int
 
 
+@dataclass(slots=True)
+class Spare:
+    """The epoch that this process has spent while Redis could mint no fence, and how many of its fences are used."""
+
+    epoch: int = 0
+    """0: none."""
+    used: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One process' open connections and fixed facts."""
@@ -53,3 +64,4 @@ class Runtime:
     http: httpx2.AsyncClient
     config: Config
     limits: Limits
+    spare: Spare = field(default_factory=Spare)

@@ -22,6 +22,7 @@ from orchestrator.egress.client import open_client
 from orchestrator.ledger.pool import open_pool
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.operations.count import flush, keep_flushing
+from orchestrator.operations.fences import open_epoch
 from orchestrator.queue.connect import connect
 from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
@@ -56,6 +57,8 @@ async def open_runtime(settings: Settings, role: Role) -> AsyncIterator[Runtime]
     async with AsyncExitStack() as closing:
         runtime = await _open(settings, role, closing)
         runtime.subscriptions.start()
+        with suppress(Unavailable):
+            await open_epoch(runtime)  # what is queued without one is asked about in Postgres before it runs
         counting = asyncio.create_task(keep_flushing(runtime))
         try:
             yield runtime

@@ -56,7 +56,7 @@ class Replay(BaseModel):
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Self:
         if (self.ids is None) == (self.filter is None):
-            raise ValueError('send either "ids" or "filter"; an empty filter means every dead letter')
+            raise ValueError('needs either "ids" or "filter"; an empty filter means every dead letter')
         return self
 
 

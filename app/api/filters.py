@@ -62,7 +62,7 @@ def _tag(text: str | None) -> tuple[str, str] | None:
         return None
     key, colon, value = text.partition(":")
     if not key or not colon:
-        raise InvalidInput("/tag must be key:value", [Issue("/tag", "must be key:value")])
+        raise InvalidInput("tag must be key:value", [Issue("/tag", "must be key:value")])
     return key, value
 
 

@@ -50,9 +50,15 @@ async def _receive(request: Request, desk: Desk, name: str) -> Receipt:
     if secret is None:
         raise NotConfigured(source.variable, f"to the secret that {name} signs its webhooks with")
     incoming = Incoming(dict(request.scope["headers"]), await read_body(request, source.most_bytes))
+    if source.signature.lower().encode() not in incoming.headers:
+        raise SignatureRefused(
+            f"the header {source.signature} is missing: give {name} the secret that is in {source.variable}"
+        )
     if not source.prove(incoming, secret):
         raise SignatureRefused(f"the signature does not match the body: check that {name} and {source.variable} agree")
-    origin = replace(origin_of(request, DEFAULT_TENANT), most_payload_bytes=source.most_bytes + _WRAPPING_BYTES, always=True)
+    origin = replace(
+        origin_of(request, DEFAULT_TENANT), most_payload_bytes=source.most_bytes + _WRAPPING_BYTES, always=True
+    )
     try:
         return await desk.intake.submit(_task(name, source.read(incoming)), origin)
     except KeyConflict as seen:

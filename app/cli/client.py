@@ -83,7 +83,9 @@ class Api:
             )
         detail = plain(problem.get("detail") or problem.get("title") or str(response.status_code))
         issues = [(plain(issue["pointer"]), plain(issue["detail"])) for issue in problem.get("errors") or ()]
-        lines = [f"{where}: {what}" for where, what in issues if not (where in detail and what in detail)]
+        lines = [
+            f"{where}: {what}" for where, what in issues if not (where.removeprefix("/") in detail and what in detail)
+        ]
         if wait := response.headers.get("Retry-After"):
             lines.append(f"try again in {plain(wait)} s")
         if response.is_server_error and problem.get("trace_id"):

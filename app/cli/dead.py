@@ -8,21 +8,21 @@ from app.cli.arguments import AsJson, Cursor, Limit
 from app.cli.client import open_api
 from app.cli.groups import ListingGroup
 from app.cli.screen import answers, print_json
-from app.cli.tables import Column, ago, print_page
+from app.cli.tables import Column, ago, error_text, print_page
 
 verbs = typer.Typer(name="dead", cls=ListingGroup, help="See dead letters and replay them. Without a verb: list.")
 
 DEAD = (
     Column("ID", "id"),
-    Column("TYPE", "type", yields=True),
+    Column("TYPE", "type"),
     Column("FAILED", "finished_at", ago),
     Column("TRY", "attempt"),
-    Column("FINGERPRINT", "error.fingerprint", yields=True),
-    Column("ERROR", "error.message", yields=True),
+    Column("FINGERPRINT", "error.fingerprint"),
+    Column("ERROR", "error", error_text, yields=True, spell=error_text),
 )
 GROUPS = (
     Column("COUNT", "count"),
-    Column("TYPE", "type", yields=True),
+    Column("TYPE", "type"),
     Column("FINGERPRINT", "fingerprint"),
     Column("LAST", "last_at", ago),
     Column("ERROR", "message", yields=True),

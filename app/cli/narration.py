@@ -6,7 +6,9 @@ from typing import Any, Protocol, Self
 
 import orjson
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from app.cli.screen import answers, plain
@@ -53,75 +55,101 @@ class JsonLines(Silent):
 
 
 class Lines(Silent):
-    """One line an event, its kind first; tokens run on, as the model writes them."""
+    """One line an event, its kind first. Text that grows by tokens is one line too, written when it is whole."""
 
     def __init__(self) -> None:
-        self._midline = False
+        self._text = ""
 
     def tell(self, event: TaskEvent) -> None:
         if event.kind == "token":
-            sys.stdout.write(plain(text_of(event.data)))
-            self._midline = True
-        else:
-            self._end_line()
-            sys.stdout.write(f"{as_line(event)}\n")
-        sys.stdout.flush()
+            self._text += text_of(event.data)
+            return
+        if event.kind != "progress":
+            self._end_text()
+        self._write(event)
 
     def __exit__(self, *_: object) -> None:
-        self._end_line()
+        self._end_text()
 
-    def _end_line(self) -> None:
-        if self._midline:
-            sys.stdout.write("\n")
-            self._midline = False
+    def _end_text(self) -> None:
+        if self._text:
+            self._write(TaskEvent("", "token", {"text": self._text}))
+            self._text = ""
+
+    def _write(self, event: TaskEvent) -> None:
+        sys.stdout.write(f"{as_line(event)}\n")
+        sys.stdout.flush()
 
 
 class Lively:
-    """For a person who watches: colours, and one bar that stays below the lines while there is progress."""
+    """For a person who watches: colours, and below the lines what still moves, growing text above a progress bar."""
 
     def __init__(self) -> None:
         self._console = answers()
-        self._bar: Progress | None = None
-        self._midline = False
+        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+        self._progress = Progress(*columns, console=self._console)  # laid out by it, shown by ours
+        self._bar: TaskID | None = None
+        self._text = ""
+        self._live: Live | None = None
+        """Only while something moves: it keeps the cursor hidden and redraws."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_text()
         self._drop_bar()
-        self._end_line()
 
     def tell(self, event: TaskEvent) -> None:
         match event.kind:
             case "token":
-                self._drop_bar()
-                self._console.print(Text(plain(text_of(event.data))), end="")
-                self._midline = True
-                return
+                self._grow(plain(text_of(event.data)))
             case "progress":
-                self._end_line()
                 self._move_bar(event.data)
-                return
-            case "end":
-                self._drop_bar()
-        self._end_line()
-        self._console.print(in_colour(event))
+            case kind:
+                self._end_text()
+                if kind == "end":
+                    self._drop_bar()
+                self._console.print(in_colour(event))
+
+    def _redraw(self) -> None:
+        """Show what moves as it is now; between the calls the display follows by itself, four times a second."""
+        if not self._text and self._bar is None:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+        elif self._live is None:
+            self._live = Live(console=self._console, get_renderable=self._moving, transient=True)
+            self._live.start(refresh=True)
+        else:
+            self._live.refresh()
+
+    def _moving(self) -> Group:
+        return Group(*([Text(self._text)] if self._text else []), *([] if self._bar is None else [self._progress]))
+
+    def _grow(self, text: str) -> None:
+        """Lines that are full stay where they are; only the last one still moves."""
+        *full, last = Text(self._text + text).wrap(self._console, self._console.width) or [Text()]
+        self._text = last.plain
+        if full or self._live is None:
+            self._redraw()
+        for line in full:
+            self._console.print(line)
+
+    def _end_text(self) -> None:
+        if self._text:
+            whole, self._text = Text(self._text), ""
+            self._redraw()
+            self._console.print(whole)
 
     def _move_bar(self, data: Any) -> None:
         if self._bar is None:
-            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
-            self._bar = Progress(*columns, console=self._console, transient=True)
-            self._bar.add_task("", total=1.0)
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=data["fraction"], description=plain(text_of(data)))
-        self._bar.refresh()
+            self._bar = self._progress.add_task("", total=1.0)
+        self._progress.update(self._bar, completed=data["fraction"], description=plain(text_of(data)))
+        self._redraw()
 
     def _drop_bar(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def _end_line(self) -> None:
-        if self._midline:
-            self._console.print()
-            self._midline = False
+            gone, self._bar = self._bar, None
+            self._redraw()  # first: without its one task the bar cannot be drawn
+            self._progress.remove_task(gone)

@@ -33,7 +33,9 @@ def api(
     import uvicorn
 
     from app.main import create_app
+    from orchestrator.discovery import discover
 
+    discover(settings.aurea_handlers)  # here one that is broken ends it with a line, in uvicorn with a traceback
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -128,7 +128,8 @@ class Kept:
         self._failures = 0 if now - self._started_at > _STEADY_SECONDS else self._failures + 1
         delay = min(_LONGEST_DELAY_SECONDS, 0.1 * 3**self._failures) if self._failures else 0.0
         what = f"{self._mortal.name} {self._mortal.ending}"
-        say([f"aurea     | {what}; starting it again in {delay:.1f} s (restart {self._restarts + 1})"])
+        when = f" in {delay:.1f} s" if delay else ""
+        say([f"aurea     | {what}; starting it again{when} (restart {self._restarts + 1})"])
         return delay
 
     @property
@@ -169,7 +170,10 @@ class Supervisor:
         patience = time.monotonic() + grace_seconds
         while not all(part.ended for part in self._parts):
             self.wait(min(1.0, max(0.0, patience - time.monotonic())))
-            if time.monotonic() >= patience or self._signals.stops > asked:
+            if self._signals.stops > asked:
+                say(["stopping now: what runs is given back when its lease ends"])
+                break
+            if time.monotonic() >= patience:
                 break
         for part in self._parts:
             part.kill()

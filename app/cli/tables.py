@@ -3,12 +3,13 @@
 A pipe gets every value whole and raw, one line a row and no heading, so that `cut` and `awk` work on it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -16,17 +17,22 @@ from app.cli.screen import answers, note, plain, print_json
 from orchestrator.clock import SystemClock
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_GAP = "  "
+_NARROWEST = 8
+"""What a shortened column keeps at the least: below that its words say nothing, and the terminal may wrap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its heading, the field it reads (dots go deeper), and how a person sees the value."""
+    """One column: its heading, the field it reads (dots go deeper), and how a person and a pipe see the value."""
 
     title: str
     field: str
     show: Callable[[Any], str | Text] = plain
     yields: bool = False
-    """Shortened when the screen is too narrow for all."""
+    """Shortened when the screen is too narrow for all; the others keep their width."""
+    spell: Callable[[Any], str] = plain
+    """What a pipe gets."""
 
     def read(self, row: Mapping[str, Any]) -> Any:
         value: Any = row
@@ -50,13 +56,14 @@ def print_page(
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
-    """Print rows under their headings, or as bare lines in a pipe."""
+    """Print rows under their headings, one line each and without empty columns, or as bare lines in a pipe."""
     console = answers()
     if not console.is_terminal:
         for row in rows:
-            typer.echo("\t".join(_raw(column.read(row)) for column in columns))
+            typer.echo("\t".join(_raw(column, row) for column in columns))
     elif rows:
-        console.print(_table(rows, columns))
+        for line in _lines(rows, columns, console.width):
+            console.print(line)
 
 
 def print_record(document: Mapping[str, Any], columns: Sequence[Column], *, as_json: bool) -> None:
@@ -67,7 +74,7 @@ def print_record(document: Mapping[str, Any], columns: Sequence[Column], *, as_j
     console = answers()
     if not console.is_terminal:
         for column in columns:
-            typer.echo(f"{column.title}\t{_raw(column.read(document))}")
+            typer.echo(f"{column.title}\t{_raw(column, document)}")
         return
     table = Table.grid(padding=(0, 2))
     for column in columns:
@@ -92,19 +99,50 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def to_the_second(moment: str) -> str:
+    """Return an RFC 3339 time without its fraction."""
+    return f"{moment[:19]}Z"
+
+
 def tag_list(pairs: Mapping[str, str]) -> str:
     return " ".join(f"{plain(key)}={plain(value)}" for key, value in pairs.items())
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        cells = [_shown(column, row) for row in rows]
-        width = max(len(cell) for cell in (column.title, *cells))
-        table.add_column(column.title, no_wrap=True, min_width=None if column.yields else width)
-    for row in rows:
-        table.add_row(*(_shown(column, row) for column in columns))
-    return table
+def error_text(error: Mapping[str, Any]) -> str:
+    """Return what failed and how it said so, as `ValueError: no such cat`."""
+    return f"{plain(error.get('type'))}: {plain(error.get('message'))}"
+
+
+def _lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], screen: int) -> Iterator[Text]:
+    """Yield the heading and the rows. Every column is as wide as its widest cell, unless it yields to the screen."""
+    shown = [(column, [_on_one_line(_shown(column, row)) for row in rows]) for column in columns]
+    shown = [(column, cells) for column, cells in shown if any(cells)]
+    natural = [max(cell_len(column.title), *(cell.cell_len for cell in cells)) for column, cells in shown]
+    widths = _fitted(natural, [column.yields for column, _ in shown], screen - len(_GAP) * (len(shown) - 1))
+    heading = [Text(column.title, style="bold") for column, _ in shown]
+    for line in [heading, *zip(*(cells for _, cells in shown), strict=True)]:
+        for cell, width in zip(line, widths, strict=True):
+            cell.truncate(width, overflow="ellipsis", pad=True)
+        text = Text(_GAP).join(line)
+        text.rstrip()
+        yield text
+
+
+def _fitted(natural: Sequence[int], yields: Sequence[bool], room: int) -> list[int]:
+    """Return the widths: of the columns that yield the widest loses first, down to the narrowest."""
+    widths = list(natural)
+    while sum(widths) > room:
+        place = max(
+            (place for place, it_yields in enumerate(yields) if it_yields), key=widths.__getitem__, default=None
+        )
+        if place is None or widths[place] <= _NARROWEST:
+            break
+        widths[place] -= 1
+    return widths
+
+
+def _on_one_line(cell: str | Text) -> Text:
+    return cell if isinstance(cell, Text) else Text(cell.replace("\n", " ").replace("\t", " "))
 
 
 def _shown(column: Column, row: Mapping[str, Any]) -> str | Text:
@@ -112,5 +150,6 @@ def _shown(column: Column, row: Mapping[str, Any]) -> str | Text:
     return "" if value is None else column.show(value)
 
 
-def _raw(value: Any) -> str:
-    return plain(value).replace("\t", " ").replace("\n", " ")
+def _raw(column: Column, row: Mapping[str, Any]) -> str:
+    value = column.read(row)
+    return "" if value is None else column.spell(value).replace("\t", " ").replace("\n", " ")

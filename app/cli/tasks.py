@@ -11,7 +11,17 @@ from app.cli.follow import follow
 from app.cli.groups import ListingGroup
 from app.cli.narration import narration
 from app.cli.screen import answers, indented, note, print_json, status_text
-from app.cli.tables import Column, ago, print_page, print_record, print_table, span, tag_list
+from app.cli.tables import (
+    Column,
+    ago,
+    error_text,
+    print_page,
+    print_record,
+    print_table,
+    span,
+    tag_list,
+    to_the_second,
+)
 from app.cli.wording import TaskEvent
 
 verbs = typer.Typer(name="tasks", cls=ListingGroup, help="See and steer tasks. Without a verb: list.")
@@ -52,10 +62,10 @@ TASK = (
 RUNS = (
     Column("ATTEMPT", "attempt"),
     Column("STATUS", "status", status_text),
-    Column("STARTED", "started_at"),
-    Column("FINISHED", "finished_at"),
-    Column("WORKER", "worker_id"),
-    Column("ERROR", "error.message", yields=True),
+    Column("STARTED", "started_at", to_the_second),
+    Column("FINISHED", "finished_at", to_the_second),
+    Column("WORKER", "worker_id", yields=True),
+    Column("ERROR", "error", error_text, yields=True),
 )
 WHY = (
     Column("status", "status", status_text),
@@ -76,7 +86,10 @@ def list_tasks(
     parent: Annotated[str | None, typer.Option(metavar="ID", help="Only children of this task.")] = None,
     created_after: Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339.")] = None,
     created_before: Annotated[str | None, typer.Option(metavar="TIME", help="RFC 3339.")] = None,
-    search: Annotated[str | None, typer.Option("--search", "-q", help="Only with this text.")] = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", "-q", help="Only with this text in the type, the key, the tags or the error."),
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,

@@ -42,6 +42,9 @@ def up(port: Port = None, workers: Workers = 1, home: Folder = None, fresh: Fres
     """Start everything on this machine, embedded Postgres and Redis included, and keep it running."""
     settings = read_settings(port=port, aurea_home=home)
     place = Home(settings.aurea_home)
+    _check_handlers(settings)
+    if not place.logs.exists():  # nothing of ours can hold the port, and a refusal leaves no folders behind
+        require_free_port(settings.host, settings.port)
     with Signals() as signals, place.hold():
         end_left_parts(place.announced())
         require_free_port(settings.host, settings.port)
@@ -54,6 +57,7 @@ def up(port: Port = None, workers: Workers = 1, home: Folder = None, fresh: Fres
                 _run(settings, place, servers, workers, signals)
         finally:
             servers.stop()
+        say(["stopped"])
 
 
 def _run(settings: Settings, home: Home, servers: Servers, workers: int, signals: Signals) -> None:
@@ -74,9 +78,17 @@ def _run(settings: Settings, home: Home, servers: Servers, workers: int, signals
         if _wait_for_api(supervisor, parts[0], url):
             say(_welcome(url, token, home))
             supervisor.run(announce)
-        say(["stopping"])
+        grace = f"{settings.shutdown_grace_seconds:g} s"
+        say([f"stopping: waiting up to {grace} for what runs; Ctrl-C again to stop now"])
     finally:
         supervisor.stop(settings.shutdown_grace_seconds + _AFTER_GRACE_SECONDS)
+
+
+def _check_handlers(settings: Settings) -> None:
+    """Raises HandlerBroken: every part would end with it, again and again."""
+    from orchestrator.discovery import discover
+
+    discover(settings.aurea_handlers)
 
 
 def _migrate(settings: Settings, variables: dict[str, str]) -> None:

@@ -46,6 +46,8 @@ def _words(event: TaskEvent) -> str:
             text = f"{_level_of(data)} {text_of(data)} {_fields_of(data)}"
         case "progress":
             text = f"{data['fraction']:.0%} {text_of(data)}"
+        case "token":
+            text = text_of(data)
         case "end":
             text = f"{data['status']} {_error_of(data)}"
         case _:

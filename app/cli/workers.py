@@ -24,8 +24,8 @@ WORKERS = (
     Column("HOST", "host", yields=True),
     Column("PID", "pid"),
     Column("VERSION", "version"),
-    Column("QUEUES", "queues", _names, yields=True),
-    Column("RUNNING", "running", _count),
+    Column("QUEUES", "queues", _names, yields=True, spell=_names),
+    Column("RUNNING", "running", _count, spell=_count),
     Column("OF", "concurrency"),
     Column("STARTED", "started_at", ago),
 )

@@ -14,13 +14,14 @@ from orchestrator.domain.errors import InvalidInput, Issue, NotJson
 
 _PRINTABLE = re.compile(rb"[\x21-\x7e]{1,100}")
 _KEPT = ("x-github-hook-id", "x-github-hook-installation-target-id", "x-github-hook-installation-target-type")
+_SIGNATURE = "X-Hub-Signature-256"
 _FORM = b"application/x-www-form-urlencoded"
 
 
 def prove(incoming: Incoming, secret: str) -> bool:
     """Compare in constant time, as bytes: a header may hold anything."""
     wanted = b"sha256=" + hmac.new(secret.encode(), incoming.body, hashlib.sha256).hexdigest().encode()
-    return hmac.compare_digest(incoming.headers.get(b"x-hub-signature-256", b""), wanted)
+    return hmac.compare_digest(incoming.headers.get(_SIGNATURE.lower().encode(), b""), wanted)
 
 
 def read(incoming: Incoming) -> Delivery:
@@ -55,4 +56,4 @@ def _document(incoming: Incoming) -> bytes:
     return values[0].encode()
 
 
-SOURCE = Source(variable="GITHUB_WEBHOOK_SECRET", most_bytes=25 * 2**20, prove=prove, read=read)
+SOURCE = Source(variable="GITHUB_WEBHOOK_SECRET", signature=_SIGNATURE, most_bytes=25 * 2**20, prove=prove, read=read)

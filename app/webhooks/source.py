@@ -39,6 +39,8 @@ class Source:
 
     variable: str
     """The environment variable that holds its secret."""
+    signature: str
+    """The header that carries its signature."""
     most_bytes: int
     prove: Callable[[Incoming, str], bool]
     """Whether the signature over the raw body was made with this secret. Never raises, whatever the headers hold."""

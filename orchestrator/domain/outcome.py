@@ -3,7 +3,7 @@
 `decide` is the whole retry policy: a pure function from a claim and an outcome to a settlement.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.domain.retry import MAX_CRASHES, RetryPolicy, backoff
 from orchestrator.domain.states import RunStatus, State
@@ -29,6 +29,11 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Unbegun:
+    """It was claimed ahead and given back before its turn came."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfit:
     """This worker cannot run it, another may: the attempt does not count, and the task waits a while."""
 
@@ -46,7 +51,7 @@ class Expired:
     """The task was not started before its `expires_at`."""
 
 
-Outcome = Succeeded | Failed | Released | Unfit | Crashed | Expired
+Outcome = Succeeded | Failed | Released | Unbegun | Unfit | Crashed | Expired
 
 
 def decide(
@@ -59,38 +64,31 @@ def decide(
 ) -> Settlement:
     """Return what is to be written. `policy.max_retries` bounds failures; crashes have their own bound."""
     crashes = claim.entry.crashes
+    counted = Settlement(
+        claim, State.SUCCEEDED, RunStatus.SUCCEEDED, claim.attempt, crashes, duration_us, progress=progress
+    )
+    if isinstance(outcome, Succeeded):
+        counted.result = outcome.result
+        return counted
+    not_begun = Settlement(claim, State.QUEUED, None, claim.attempt - 1, crashes, duration_us)
     match outcome:
-        case Succeeded(result):
-            return Settlement(
-                claim, State.SUCCEEDED, RunStatus.SUCCEEDED, claim.attempt, crashes, duration_us,
-                result=result, progress=progress,
-            )  # fmt: skip
         case Released():
-            return Settlement(
-                claim, State.QUEUED, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us,
-                progress=progress,
-            )  # fmt: skip
-        case Unfit(error, wait):
-            return Settlement(
-                claim, State.RETRYING, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us,
-                delay_us=int(wait * 1e6), error=error,
-            )  # fmt: skip
+            return replace(counted, state=State.QUEUED, run_status=RunStatus.RELEASED, attempt=claim.attempt - 1)
+        case Unbegun():
+            return not_begun
+        case Unfit(error, wait_seconds):
+            return replace(not_begun, state=State.RETRYING, delay_us=int(wait_seconds * 1e6), error=error)
         case Expired():
-            return Settlement(claim, State.EXPIRED, RunStatus.RELEASED, claim.attempt - 1, crashes, duration_us)
+            return replace(not_begun, state=State.EXPIRED)
         case Crashed():
             return _crashed(claim, crashes + 1)
-        case Failed(error, after):
+        case Failed(error, after_seconds):
+            failed = replace(counted, state=State.FAILED, run_status=RunStatus.FAILED, error=error)
             failures = claim.attempt - crashes
             if not error.retryable or failures > claim.entry.max_retries:
-                return Settlement(
-                    claim, State.FAILED, RunStatus.FAILED, claim.attempt, crashes, duration_us,
-                    error=error, progress=progress,
-                )  # fmt: skip
-            delay = after if after is not None else backoff(policy, failures, chance)
-            return Settlement(
-                claim, State.RETRYING, RunStatus.FAILED, claim.attempt, crashes, duration_us,
-                delay_us=max(0, int(delay * 1e6)), error=error, progress=progress,
-            )  # fmt: skip
+                return failed
+            delay = after_seconds if after_seconds is not None else backoff(policy, failures, chance)
+            return replace(failed, state=State.RETRYING, delay_us=max(0, int(delay * 1e6)))
 
 
 def _crashed(claim: Claim, crashes: int) -> Settlement:

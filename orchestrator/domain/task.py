@@ -114,7 +114,8 @@ class Settlement:
 
     claim: Claim
     state: State
-    run_status: RunStatus
+    run_status: RunStatus | None
+    """None when the attempt never began: no run is recorded."""
     attempt: int
     """What the task's attempt counter becomes: one less than the claim's when the run does not count."""
     crashes: int

@@ -72,5 +72,6 @@ class GuardedNetwork(AsyncNetworkBackend):
         if not self._allowed.holds(host, port):
             for address in addresses:
                 if not is_public(address):
-                    raise AddressRefused(host, f"is {address}, which is not a public address")
+                    where = "" if address == host else f"{address}, which is "
+                    raise AddressRefused(host, f"is {where}not a public address")
         return addresses

@@ -35,7 +35,8 @@ class Attempts:
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Record endings, tasks and runs in one statement; answer in order whether each was accepted.
 
-        An ending that is on record already, from a try whose commit was unknown, is accepted again.
+        An ending that is on record already, from a try whose commit was unknown, is accepted again. A crash is refused
+        when the lost run, or a sweep that found it earlier, has left an ending.
         """
         places = await self._database.value(_SQL["settle"], *_columns(settlements))
         if len(places) == len(settlements):

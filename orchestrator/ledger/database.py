@@ -1,4 +1,4 @@
-"""The one way to Postgres: statements in, rows out, and every kind of "away" as one error."""
+"""The one way to Postgres: statements in, rows out; what blames the data raises as it is, all else is one error."""
 
 from collections.abc import Awaitable
 from typing import Any, TypeVar
@@ -19,13 +19,23 @@ AWAY = (
     asyncpg.InterfaceError,  # the connection or the pool is closed
     asyncpg.InternalClientError,  # the server's farewell has come, the end of the connection has not
 )
+REFUSED = (
+    asyncpg.CardinalityViolationError,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    TypeError,  # what cannot even be sent
+    ValueError,
+)
+"""The data is to blame: the same statement with the same arguments will never do."""
 
 
 class Database:
     """Runs single statements, each a transaction of its own, on any connection of the pool.
 
-    Every method raises Unavailable when Postgres cannot be reached or cannot serve now. Whether the statement was
-    committed is unknown then; all statements of the ledger may be run again.
+    Every method raises one of REFUSED when the data is to blame, and Unavailable for whatever else Postgres answers
+    or does not answer: it may pass. Whether the statement was committed is unknown then; all statements of the ledger
+    may be run again.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -47,8 +57,15 @@ class Database:
         return int(command.rpartition(" ")[2])
 
 
+def is_strange(cause: BaseException | None) -> bool:
+    """Whether Postgres answered what no outage explains: a schema that is being migrated, a wrong password, a bug."""
+    return isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, AWAY)
+
+
 async def _answer(asked: Awaitable[T]) -> T:
     try:
         return await asked
-    except AWAY as error:
+    except REFUSED:
+        raise
+    except (*AWAY, asyncpg.PostgresError) as error:
         raise Unavailable("postgres") from error

@@ -39,13 +39,13 @@ class Moves:
         rows = await self._database.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead)
         return [task_of(row) for row in rows]
 
-    async def has_expired(self) -> bool:
-        """Whether `expire` would find a task; costs one look into an index."""
-        return bool(await self._database.value(_SQL["has_expired"]))
+    async def expiring(self, limit: int) -> list[TaskId]:
+        """Return tasks that no attempt on record started by their `expires_at`; a young attempt is not yet recorded."""
+        return [row["id"] for row in await self._database.rows(_SQL["expiring"], limit)]
 
-    async def expire(self, fence: Fence, limit: int) -> list[Task]:
-        """End tasks that no attempt has started by their `expires_at`; leaves out rows that others are writing."""
-        return [task_of(row) for row in await self._database.rows(_SQL["expire"], fence, limit)]
+    async def expire(self, fence: Fence, ids: Sequence[TaskId]) -> list[Task]:
+        """End those of these tasks that are expiring still; leaves out rows that others are writing."""
+        return [task_of(row) for row in await self._database.rows(_SQL["expire"], fence, ids)]
 
     async def promote(self, ids: Sequence[TaskId]) -> None:
         """Show tasks that became due as queued. Nothing depends on it."""

@@ -28,6 +28,10 @@ class Upkeep:
         """Return what the queue should hold of these tasks; leaves out those that have ended or wait."""
         return [entry_of(row) for row in await self._database.rows(_SQL["entries_of"], ids)]
 
+    async def ended_of(self, ids: Sequence[TaskId]) -> list[TaskId]:
+        """Return those of these tasks that are final."""
+        return [row["id"] for row in await self._database.rows(_SQL["ended_of"], ids)]
+
     async def next_epoch(self) -> int:
         """Return a number higher than every one before it, whatever happens to the caller."""
         epoch: int = await self._database.value(_SQL["next_epoch"])

@@ -13,22 +13,39 @@ from orchestrator.runtime import Runtime
 async def fresh_fence(runtime: Runtime) -> Fence:
     """Return a fence above every one before it.
 
-    When Redis cannot mint one, a whole epoch is spent: its first fence is above all that Redis ever gave. The
-    epoch chore then lifts Redis to it.
+    When Redis cannot mint one, this process spends an epoch, which is above all that Redis ever gave, and counts in
+    it until Redis mints again or somebody was given a higher one. The epoch chore then lifts Redis above it.
     """
     try:
-        return await runtime.queue.mint()
+        fence = await runtime.queue.mint()
+        if fence >> FENCE_COUNTER_BITS < runtime.spare.epoch:
+            await open_epoch(runtime)
+            fence = await runtime.queue.mint()
     except (EpochMissing, Unavailable):
-        return Fence(await runtime.ledger.next_epoch() << FENCE_COUNTER_BITS)
+        return await _spare_fence(runtime)
+    runtime.spare.epoch = 0
+    return fence
+
+
+async def _spare_fence(runtime: Runtime) -> Fence:
+    spare = runtime.spare
+    async with spare.lock:
+        if spare.epoch == 0 or await runtime.ledger.last_epoch() != spare.epoch:
+            spare.epoch, spare.used = await runtime.ledger.next_epoch(), 0
+        spare.used += 1
+        return Fence((spare.epoch << FENCE_COUNTER_BITS) + spare.used)
 
 
 async def open_epoch(runtime: Runtime) -> int | None:
     """Give the queue a valid epoch if it has none, or an older one than Postgres gave out; return the one opened.
 
-    Many processes may call it at once: the highest epoch wins, and an epoch that loses is never used.
+    What is paused is paused again before anything can be claimed. Many processes may call it at once: the highest
+    epoch wins, and an epoch that loses is never used.
     """
     current = await runtime.queue.epoch()
     if current is not None and current >= await runtime.ledger.last_epoch():
         return None
+    for queue in await runtime.ledger.paused_queues():
+        await runtime.queue.pause(queue)
     epoch = await runtime.ledger.next_epoch()
     return epoch if await runtime.queue.open_epoch(epoch) else None

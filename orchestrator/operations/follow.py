@@ -1,20 +1,24 @@
 """Following: one task's events, from any place to its end, without a gap and without a repeat.
 
-The listener is registered first, then history is read, then live messages behind the last place are passed on. When
-messages may have been missed (a reconnect, an overflow) history is read again. Places only grow, so whatever
-arrives twice is recognised.
+The listener is registered first, then history is read, then live news are passed on as long as each follows the one
+before. News may be missing: they are published after the commit, and that can fail. So history is read again when
+something is not the next, when messages may have been missed (a reconnect, an overflow), at every outcome, and after a
+long silence. Places only grow, so whatever arrives twice is recognised.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
-from orchestrator.domain.events import END, OUTCOME, RESULT, Event, EventKind
+from orchestrator.domain.events import END, OPENING, OUTCOME, RESULT, SPAN, Event, EventKind
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
 from orchestrator.operations.read import get, opening
-from orchestrator.queue.subscriptions import Gap, Message, Watch
+from orchestrator.queue.subscriptions import Gap, Watch
 from orchestrator.runtime import Runtime
 
+SILENCE_SECONDS = 30.0
+"""After so long without news they are doubted: the last ones may not have been published."""
 _PAGE = 500
 
 
@@ -24,17 +28,22 @@ async def follow(runtime: Runtime, tenant: Tenant, task_id: TaskId, after: int) 
     async with runtime.subscriptions.watch(task_id) as watch:
         while True:
             task = await get(runtime, tenant, task_id)
-            async for event in _history(runtime, task, place):
-                place = event.place
-                yield event
+            last = None
+            async for last in _history(runtime, task, place):
+                place = last.place
+                yield last
             if task.status in FINAL:
                 return
+            if last is not None and _is_final(last):
+                continue  # it ended while its history was read
             async for event in _live(watch, place):
                 place = event.place
                 yield event
 
 
 async def _history(runtime: Runtime, task: Task, after: int) -> AsyncIterator[Event]:
+    # Asked before the pages are read: what came before this attempt is committed by now, and so in them.
+    started = None if task.status in FINAL else await opening(runtime, task)
     place = after
     while True:
         page = await runtime.ledger.events(task.tenant, task.id, place, _PAGE)
@@ -43,12 +52,8 @@ async def _history(runtime: Runtime, task: Task, after: int) -> AsyncIterator[Ev
             yield event
         if len(page) < _PAGE:
             break
-    if task.status not in FINAL:
-        started = await opening(runtime, task)
-        if started is not None and started.place > place:
-            yield started
-        return
-    for event in _ending(task):
+    latest = _ending(task) if task.status in FINAL else [] if started is None else [started]
+    for event in latest:
         if event.place > place:
             yield event
 
@@ -64,17 +69,32 @@ def _ending(task: Task) -> list[Event]:
 
 
 async def _live(watch: Watch, after: int) -> AsyncIterator[Event]:
-    """Yield live events until history has to be read: after a gap, or because the task has ended."""
+    """Yield live events that follow each other, until history has to be read."""
     place = after
     while True:
-        message = await watch.next()
-        if isinstance(message, Gap) or _ends(message):
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                message = await watch.next()
+        except TimeoutError:
             return
-        if message.event.place > place:
-            place = message.event.place
-            yield message.event
+        if isinstance(message, Gap):
+            return
+        event = message.event
+        if event.place <= place:
+            continue
+        if not _is_next(event, place):
+            return
+        place = event.place
+        yield event
 
 
-def _ends(message: Message) -> bool:
-    event = message.event
-    return event.kind is EventKind.STATUS and event.number == OUTCOME and State(event.data["status"]) in FINAL
+def _is_next(event: Event, place: int) -> bool:
+    """Whether nothing can lie between this place and the event; never of an outcome, which may be the last."""
+    fence, number = divmod(place, SPAN)
+    if event.fence == fence:
+        return event.number == number + 1 and event.number != OUTCOME
+    return event.number == OPENING and (fence == 0 or number == OUTCOME)
+
+
+def _is_final(event: Event) -> bool:
+    return event.number == OUTCOME and State(event.data["status"]) in FINAL

@@ -8,6 +8,7 @@ import structlog
 
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import Unavailable
+from orchestrator.ledger.database import is_strange
 
 T = TypeVar("T")
 
@@ -19,9 +20,11 @@ _LONGEST_SECONDS = 1.0
 async def patiently(clock: Clock, act: Callable[[], Awaitable[T]]) -> T:
     """Repeat an idempotent act until its store answers; waits are jittered and at most a second.
 
-    Logs the first failure and the return, not the tries between.
+    Logs the first failure and the return, not the tries between; and once what Postgres says, when it says something
+    that no outage explains.
     """
     failures = 0
+    strange = False
     while True:
         try:
             answer = await act()
@@ -29,6 +32,9 @@ async def patiently(clock: Clock, act: Callable[[], Awaitable[T]]) -> T:
             failures += 1
             if failures == 1:
                 _log.warning("store_away", reason=str(away))
+            if not strange and is_strange(away.__cause__):
+                strange = True
+                _log.error("store_refuses", reason=str(away.__cause__), kind=type(away.__cause__).__name__)
             await asyncio.sleep(clock.chance() * min(_LONGEST_SECONDS, 0.05 * 2.0 ** min(failures, 10)))
         else:
             if failures:

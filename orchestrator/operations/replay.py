@@ -12,6 +12,7 @@ from orchestrator.domain.errors import Conflict, NotFound, Unavailable
 from orchestrator.domain.events import OPENING
 from orchestrator.domain.filters import DeadFilter
 from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.states import FINAL
 from orchestrator.domain.task import Task
 from orchestrator.operations.fences import fresh_fence
 from orchestrator.runtime import Runtime
@@ -23,13 +24,15 @@ MOST_AT_ONCE = 10_000
 
 async def retry(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
     """Run a final task again. Raises NotFound, or Conflict when it has not ended."""
-    reopened = await _reopen(runtime, tenant, [task_id], rate_per_second=None)
-    if reopened:
-        return reopened[0]
     task = await runtime.ledger.read(tenant, task_id)
     if task is None:
         raise NotFound(f"no task {task_id}")
-    raise Conflict(f"the task is {task.status.value}; only a task that has ended can be run again")
+    if task.status not in FINAL:  # found out before a fence is spent on it
+        raise Conflict(f"the task is {task.status.value}; only a task that has ended can be run again")
+    reopened = await _reopen(runtime, tenant, [task_id], rate_per_second=None)
+    if not reopened:
+        raise Conflict("somebody else asked to run the task again at the same moment")
+    return reopened[0]
 
 
 async def replay_dead(

@@ -12,8 +12,9 @@ from dataclasses import replace
 import structlog
 
 from orchestrator.domain.ids import WorkerId
-from orchestrator.domain.states import RunStatus, State
+from orchestrator.domain.states import FINAL, RunStatus, State
 from orchestrator.domain.task import Settlement, TaskError
+from orchestrator.ledger.database import REFUSED
 from orchestrator.operations.patience import patiently
 from orchestrator.runtime import Runtime
 
@@ -39,12 +40,12 @@ async def settle(runtime: Runtime, worker: WorkerId, endings: Sequence[Settlemen
 async def _record(runtime: Runtime, endings: list[Settlement]) -> tuple[list[Settlement], list[bool]]:
     """Write the endings to Postgres; return what was written and which were accepted.
 
-    One that Postgres will not take, whatever it holds, must not keep the others of its batch from being recorded:
-    each is then tried alone, and the one to blame is recorded as failed.
+    One whose data Postgres will never take must not keep the others of its batch from being recorded: each is then
+    tried alone, and the one to blame is recorded as failed. Anything else that Postgres says is waited for.
     """
     try:
         return endings, await patiently(runtime.clock, lambda: runtime.ledger.settle(endings))
-    except Exception as error:  # noqa: BLE001 - whatever Postgres will not take
+    except REFUSED as error:
         if len(endings) == 1:
             failed = [_unstorable(endings[0], error)]
             return failed, await patiently(runtime.clock, lambda: runtime.ledger.settle(failed))
@@ -67,10 +68,10 @@ def _unstorable(ending: Settlement, error: Exception) -> Settlement:
 def _count(runtime: Runtime, ending: Settlement) -> None:
     entry, metrics = ending.claim.entry, runtime.metrics
     duration_seconds, wait_seconds = ending.duration_us / 1e6, ending.claim.waited_us / 1e6
-    if ending.state is State.RETRYING:
+    if ending.state not in FINAL and ending.run_status is not RunStatus.FAILED:
+        metrics.requeued("not_begun" if ending.run_status is None else ending.run_status.value)
+    elif ending.state is State.RETRYING:
         metrics.retried(entry.type, duration_seconds, wait_seconds, entry.queue)
-    elif ending.state is State.QUEUED:
-        metrics.requeued(ending.run_status.value)
     elif ending.run_status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
         metrics.settled(entry.type, ending.state.value, duration_seconds, wait_seconds, entry.queue)
     else:

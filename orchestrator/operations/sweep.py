@@ -2,8 +2,12 @@
 
 `take_back` gives the tasks of vanished workers to others: the expired lease is itself taken over, under a higher
 fence, and settled as a crash like any other attempt; so a worker that comes back from a pause is refused by Postgres
-before its task starts again. A sweeper that dies half-way leaves a lease that runs out again.
+before its task starts again. A crash that Postgres refuses has an ending on record, and Redis was not told: the
+sweeper lets go of its own lease, and the task stands in the queue as Postgres has it. A sweeper that dies half-way
+leaves a lease that runs out again.
 """
+
+from collections.abc import Sequence
 
 import structlog
 
@@ -13,6 +17,7 @@ from orchestrator.domain.outcome import Crashed, decide
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.domain.states import State
 from orchestrator.operations.fences import fresh_fence
+from orchestrator.operations.rebuild import restore
 from orchestrator.operations.settle import settle
 from orchestrator.runtime import Runtime
 
@@ -41,26 +46,46 @@ async def put_back(runtime: Runtime) -> int:
 
 
 async def take_back(runtime: Runtime, sweeper: WorkerId) -> int:
-    """Settle expired leases as crashes; return how many were found."""
-    claims = await runtime.queue.take_over(sweeper, BATCH, _TAKE_OVER_MS)
-    if not claims:
+    """Settle expired leases as crashes, and queue again what has no other place; return how many were found."""
+    claims, astray = await runtime.queue.take_over(sweeper, BATCH, _TAKE_OVER_MS)
+    found = [*(claim.entry.id for claim in claims), *astray]
+    if not found:
         return 0
-    _log.warning("leases_expired", task_ids=[claim.entry.id for claim in claims][:20], tasks=len(claims))
-    endings = [decide(claim, Crashed(), _ANY_POLICY, chance=0.0) for claim in claims]
-    accepted = await settle(runtime, sweeper, endings)
-    ended = [ending.claim.entry.id for ending, fresh in zip(endings, accepted, strict=True) if not fresh]
-    if ended:
-        # Postgres knows them as final: the worker died between its commit and its word to Redis.
-        await runtime.queue.drop(ended)
-    return len(claims)
+    _log.warning("leases_expired", task_ids=found[:20], tasks=len(found))
+    if claims:
+        endings = [decide(claim, Crashed(), _ANY_POLICY, chance=0.0) for claim in claims]
+        accepted = await settle(runtime, sweeper, endings)
+        refused = [(claim.entry.id, claim.fence) for claim, fresh in zip(claims, accepted, strict=True) if not fresh]
+        # Only what is still this sweeper's: after a pause another may hold the task, and run it.
+        astray += await runtime.queue.forget(sweeper, refused)
+    await restore(runtime, astray)
+    return len(found)
+
+
+async def drop_ended(runtime: Runtime, ids: Sequence[TaskId]) -> int:
+    """Make the queue forget tasks that Postgres has ended, and stop their workers; return how many it held."""
+    absent = set(await runtime.queue.missing(ids)) if ids else set()
+    strays = [task_id for task_id in ids if task_id not in absent]
+    if strays:
+        await runtime.queue.drop(strays)
+        await restore(runtime, strays)  # one that was replayed meanwhile
+        _log.warning("strays_dropped", task_ids=strays[:20], tasks=len(strays))
+    return len(strays)
 
 
 async def expire(runtime: Runtime) -> int:
-    """End tasks that were not started before their `expires_at`; return how many."""
+    """End tasks that were not started before their `expires_at`; return how many.
+
+    An attempt that started in time is leased, though its row may not show it yet; one that is claimed afterwards
+    sees for itself that it is late.
+    """
     ids: list[TaskId] = []
-    if await runtime.ledger.has_expired():
+    candidates = await runtime.ledger.expiring(BATCH)
+    leased = set(await runtime.queue.leased()) if candidates else set()
+    candidates = [task_id for task_id in candidates if task_id not in leased]
+    if candidates:
         fence = await fresh_fence(runtime)
-        tasks = await runtime.ledger.expire(fence, BATCH)
+        tasks = await runtime.ledger.expire(fence, candidates)
         ids = [task.id for task in tasks]
         for task in tasks:
             runtime.metrics.ended(task.type, State.EXPIRED.value)

@@ -15,7 +15,7 @@ _log = structlog.get_logger("orchestrator.tell")
 async def tell(runtime: Runtime, events: Sequence[Told]) -> None:
     """Commit the events and publish them. One whose fence is stale is dropped and counted.
 
-    When Redis is away after the commit, listeners miss the news and read history at their next reconnect.
+    When Redis is away after the commit the news are not published: listeners notice, and read history.
     """
     accepted = await patiently(runtime.clock, lambda: runtime.ledger.tell(events))
     kept = [event for event, fresh in zip(events, accepted, strict=True) if fresh]

@@ -1,12 +1,13 @@
 """Connections to Redis, and what it means when it does not answer.
 
 Two clients, because their faults differ. `commands` waits 5 s for an answer and tries again only to connect: a
-command whose answer was lost may have been carried out, and is never sent twice. `blocking` waits as long as a
-blocking pop does, and tries nothing again: a pop sent twice would lose what the first one took.
+command whose answer was lost may have been carried out, and is never sent twice. `blocking` waits as long
+as its caller does, and sends nothing twice either: what a pop took whose connection died is put back by the sweep.
 """
 
 import asyncio
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,25 +20,29 @@ from redis.backoff import NoBackoff
 
 from orchestrator.domain.errors import Unavailable
 
-_ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 _CONNECT_PAUSES_SECONDS = (0.05, 0.1, 0.2)
 _HEALTH_CHECK_SECONDS = 15
 _COMMAND_CONNECTIONS = 32
-_AWAY = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ReadOnlyError,
-    exceptions.MasterDownError,
-    exceptions.OutOfMemoryError,
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPALIVE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+"""In seconds and probes, where the platform has them: a dead peer of an idle connection is known after 30 s."""
+_AWAY = (exceptions.ConnectionError, exceptions.TimeoutError)
+_NOT_NOW = re.compile(
+    r"\b(OOM|MISCONF|READONLY|UNBLOCKED|LOADING|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN|TRYAGAIN|MOVED|ASK)\b"
+    "|max number of clients|max concurrent connections|max (daily )?requests? limit exceeded|capacity quota exceeded"
 )
-_NOT_NOW = re.compile(r"\b(OOM|MISCONF|READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN|TRYAGAIN)\b")
-"""Answers that mean "not now", as they look when a script passes them on."""
+"""Answers that mean "not now", also as they look when a script passes them on; the last ones are of hosted servers."""
 
 
 class _Patient(Connection):
     """Tries a refused connection a few times more: a server that restarts is back within a moment.
 
+    It leaves a server that has become a replica: its name may lead to the new primary by now.
     Commands are packed in C: a script call over a batch has a thousand arguments.
     """
 
@@ -57,6 +62,13 @@ class _Patient(Connection):
                 return
         await super().connect()  # type: ignore[no-untyped-call]
 
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except exceptions.ReadOnlyError:
+            await self.disconnect(nowait=True)
+            raise
+
 
 class _PatientTls(_Patient, SSLConnection):
     """The same over TLS."""
@@ -64,35 +76,29 @@ class _PatientTls(_Patient, SSLConnection):
 
 def connect(url: str) -> tuple[Redis, Redis]:
     """Return the clients (commands, blocking); they connect when they are first used. Close both."""
-    return Redis.from_pool(_command_pool(url)), Redis.from_pool(_blocking_pool(url))
-
-
-def _command_pool(url: str) -> ConnectionPool:
-    pool = BlockingConnectionPool.from_url(
+    commands = BlockingConnectionPool.from_url(
         url,
         max_connections=_COMMAND_CONNECTIONS,
-        timeout=_ANSWER_SECONDS,
-        socket_timeout=_ANSWER_SECONDS,
-        socket_connect_timeout=_CONNECT_SECONDS,
-        socket_keepalive=True,
+        timeout=ANSWER_SECONDS,
         health_check_interval=_HEALTH_CHECK_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
+        **_line(ANSWER_SECONDS),
     )
+    blocking = ConnectionPool.from_url(url, **_line(None))
     patient: dict[type, type] = {Connection: _Patient, SSLConnection: _PatientTls}
-    pool.connection_class = patient.get(pool.connection_class, pool.connection_class)
-    return pool
+    for pool in (commands, blocking):
+        pool.connection_class = patient.get(pool.connection_class, pool.connection_class)
+    return Redis.from_pool(commands), Redis.from_pool(blocking)
 
 
-def _blocking_pool(url: str) -> ConnectionPool:
-    return ConnectionPool.from_url(
-        url,
-        socket_timeout=None,
-        socket_connect_timeout=_CONNECT_SECONDS,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+def _line(answer_seconds: float | None) -> dict[str, Any]:
+    return {
+        "socket_timeout": answer_seconds,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_keepalive": True,
+        "socket_keepalive_options": _KEEPALIVE,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
 
 
 @contextmanager
@@ -100,7 +106,10 @@ def answering() -> Iterator[None]:
     """Raise Unavailable when Redis is away or refuses to write. The act may have happened all the same."""
     try:
         yield
+    except TimeoutError as error:
+        raise Unavailable("redis") from error
     except exceptions.RedisError as error:
-        if isinstance(error, _AWAY) or _NOT_NOW.search(str(error)):
+        # What the client recognises is taken off the text and kept as the code.
+        if isinstance(error, _AWAY) or _NOT_NOW.search(f"{error.status_code} {error}"):
             raise Unavailable("redis") from error
         raise

@@ -34,6 +34,7 @@ class Record:
     status: State
     epoch: int
     lease: Lease | None = None
+    lost: Fence | None = None
     started_at_us: int | None = None
 
 
@@ -125,12 +126,14 @@ class MemoryQueue:
         return Claim(before, record.lease.fence, entry.attempt, worker, now, waited_us, settled)
 
     def _holds(self, task_id: TaskId, lease: Lease) -> bool:
+        if not self._leases.locked(task_id) and task_id not in self._records:
+            return self._epoch == 0 or lease.fence < self._epoch * _SPAN
+        return self._holder(task_id) == lease
+
+    def _holder(self, task_id: TaskId) -> Lease | None:
         if self._leases.locked(task_id):
-            return self._leases.holder(task_id) == lease
-        record = self._records.get(task_id)
-        if record is not None:
-            return record.lease == lease
-        return self._epoch == 0 or lease.fence < self._epoch * _SPAN
+            return self._leases.holder(task_id)
+        return self._records[task_id].lease if task_id in self._records else None
 
     async def extend(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]], hold_ms: int) -> list[TaskId]:
         lost = []
@@ -165,18 +168,21 @@ class MemoryQueue:
             self._place(entry, entry.ready_at_us or ending.claim.claimed_at_us)
         return True
 
-    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> list[Claim]:
+    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> tuple[list[Claim], list[TaskId]]:
         self._require_epoch(limit)
-        claims = []
+        claims: list[Claim] = []
+        forgotten: list[TaskId] = []
         for task_id, until in _first(self._leases.deadlines, limit):
             if until > self._now_us():
                 break
             del self._leases.deadlines[task_id]
             record = self._records.get(task_id)
             if record is not None and record.lease is not None:
-                lost = record.lease.fence
-                claims.append(replace(self._lease(record, worker, hold_ms), lost=lost))
-        return claims
+                record.lost = record.lost or record.lease.fence
+                claims.append(replace(self._lease(record, worker, hold_ms), lost=record.lost))
+            else:
+                forgotten.append(task_id)
+        return claims, forgotten
 
     async def promote(self, limit: int) -> list[TaskId]:
         due = [task_id for task_id, at_us in _first(self._scheduled, limit) if at_us <= self._now_us()]
@@ -204,6 +210,13 @@ class MemoryQueue:
                     places.pop(task_id, None)
             self._leases.bury(task_id)
 
+    async def forget(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]]) -> list[TaskId]:
+        gone = [task_id for task_id, fence in held if self._holder(task_id) == Lease(worker, fence)]
+        for task_id in gone:
+            self._records.pop(task_id, None)
+            self._leases.forget(task_id)
+        return gone
+
     def _require_epoch(self, count: int) -> None:
         if self._epoch == 0 or self._counter + count >= _SPAN:
             raise EpochMissing
@@ -224,6 +237,12 @@ class MemoryQueue:
 
     async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
         return [task_id for task_id in ids if task_id not in self._records and not self._leases.locked(task_id)]
+
+    async def leased(self) -> list[TaskId]:
+        return [task_id for task_id, _ in _first(self._leases.deadlines, len(self._leases.deadlines))]
+
+    async def pending(self, queue: str, first: int, limit: int) -> list[TaskId]:
+        return [task_id for task_id, _ in _first(self._pending[queue], first + limit)[first:]]
 
     async def live(self, ids: Sequence[TaskId]) -> dict[TaskId, Live]:
         return {task_id: _live(self._records[task_id]) for task_id in ids if task_id in self._records}

@@ -111,10 +111,11 @@ class Queue(Protocol):
         the same act.
         """
 
-    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> list[Claim]:
+    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> tuple[list[Claim], list[TaskId]]:
         """Lease anew, under a higher fence, tasks whose lease ran out. Raises EpochMissing.
 
-        The claims' attempt is the lost one's, and `lost` its fence.
+        The claims' attempt is the lost one's, and `lost` its fence, also when a take-over before this one was lost in
+        its turn. Beside them the tasks of which the queue had no more than a lease that was asserted: that is removed.
         """
 
     async def promote(self, limit: int) -> list[TaskId]:
@@ -125,6 +126,12 @@ class Queue(Protocol):
 
     async def drop(self, ids: Sequence[TaskId]) -> None:
         """Forget these tasks, leases included, and tell the workers that run them."""
+
+    async def forget(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]]) -> list[TaskId]:
+        """Forget tasks where the lease is still this worker's and tell nobody; return which.
+
+        They can be put in the queue again at once.
+        """
 
     async def mint(self) -> Fence:
         """A fresh fence. Raises EpochMissing."""
@@ -137,6 +144,12 @@ class Queue(Protocol):
 
     async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
         """Those the queue does not hold, neither waiting nor leased."""
+
+    async def leased(self) -> list[TaskId]:
+        """The tasks that somebody holds a lease on, the first to run out first."""
+
+    async def pending(self, queue: str, first: int, limit: int) -> list[TaskId]:
+        """The tasks nobody holds that are due in a queue, in order, from a place on; places count from 0."""
 
     async def live(self, ids: Sequence[TaskId]) -> dict[TaskId, Live]:
         """The live state of those it holds."""

@@ -10,6 +10,7 @@ Fields of `aurea:tasks:{id}`:
   attempt    how many have started; absent for 0
   crashes    how many of those ended in a crash; absent for 0
   lease      once claimed: `{worker}:{fence} {started_at µs} {score}`, the score being its place in the queue
+  lost       once taken over: the fence of the run whose lease ran out
   progress   JSON, while it runs
 """
 
@@ -60,14 +61,15 @@ def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Cl
     return claims
 
 
-def read_taken_over(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Claim]:
-    """Read what take_over.lua answers: the same, and behind each row the fence of the lease that ran out.
+def read_taken_over(reply: Sequence[Any], worker: WorkerId, step_us: int) -> tuple[list[Claim], list[TaskId]]:
+    """Read what take_over.lua answers: the same, and behind each row the fence of the run that was lost.
 
-    Such a task has started, so it does not expire any more.
+    Such a task has started, so it does not expire any more. In between stand bare ids: leases of forgotten tasks.
     """
-    head, rows = reply[:3], reply[3:]
+    head, rows = reply[:3], [row for row in reply[3:] if isinstance(row, list)]
     claims = read_claims([*head, *(row[:-1] for row in rows)], worker, step_us)
-    return [replace(claim, expired=False, lost=Fence(row[-1])) for claim, row in zip(claims, rows, strict=True)]
+    over = [replace(claim, expired=False, lost=Fence(row[-1])) for claim, row in zip(claims, rows, strict=True)]
+    return over, [TaskId(row.decode()) for row in reply[3:] if not isinstance(row, list)]
 
 
 def read_live(values: Sequence[bytes | None]) -> Live | None:

@@ -3,6 +3,7 @@
 Calls over very many tasks are cut into pages, each an act of its own, so that Redis is never held long.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.priority import score
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
-from orchestrator.queue.connect import answering
+from orchestrator.queue.connect import ANSWER_SECONDS, answering
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import EpochMissing, Live, Popped, QueueFigures, QueuePaused, Standing
 from orchestrator.queue.records import LIVE_FIELDS, read_claims, read_ids, read_live, read_taken_over, write_record
@@ -53,7 +54,8 @@ class RedisQueue:
     async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
         keys = [self._keys.queue(name) for name in queues]
         with answering():
-            reply: Any = await self._blocking.bzpopmin(keys, timeout_seconds)
+            async with asyncio.timeout(timeout_seconds + ANSWER_SECONDS):
+                reply: Any = await self._blocking.bzpopmin(keys, timeout_seconds)
         if reply is None:
             return None
         return Popped(self._keys.queue_name(reply[0]), TaskId(reply[1].decode()))
@@ -105,7 +107,7 @@ class RedisQueue:
         living += (entry.queue, delay, place, *record)
         return len(record)
 
-    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> list[Claim]:
+    async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> tuple[list[Claim], list[TaskId]]:
         k = self._keys
         reply = await self._run("take_over", (k.leases, k.epoch, k.tasks, k.lock), (worker, min(limit, PAGE), hold_ms))
         return read_taken_over(_with_epoch(reply), worker, self._step_us)
@@ -125,6 +127,16 @@ class RedisQueue:
         for page in _pages(ids):
             await self._run("drop", keys, (TOMBSTONE_MS, *page))
 
+    async def forget(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]]) -> list[TaskId]:
+        k = self._keys
+        gone: list[TaskId] = []
+        for page in _pages(held):
+            args: list[Arg] = [worker]
+            for lease in page:
+                args += lease
+            gone += read_ids(await self._run("forget", (k.leases, k.tasks, k.lock), args))
+        return gone
+
     async def mint(self) -> Fence:
         return Fence(_with_epoch(await self._run("mint", (self._keys.epoch,), ()))[1])
 
@@ -141,6 +153,16 @@ class RedisQueue:
         for page in _pages(ids):
             gone += read_ids(await self._run("missing", (self._keys.tasks, self._keys.lock), page))
         return gone
+
+    async def leased(self) -> list[TaskId]:
+        with answering():
+            ids: Any = await self._commands.zrange(self._keys.leases, 0, -1)
+        return [TaskId(task_id.decode()) for task_id in ids]
+
+    async def pending(self, queue: str, first: int, limit: int) -> list[TaskId]:
+        with answering():
+            ids: Any = await self._commands.zrange(self._keys.pending(queue), first, first + limit - 1)
+        return [TaskId(task_id.decode()) for task_id in ids]
 
     async def live(self, ids: Sequence[TaskId]) -> dict[TaskId, Live]:
         found: dict[TaskId, Live] = {}

@@ -1,11 +1,11 @@
 """The hearing side of the live feed: one connection per process, however many listen.
 
 The feed may lose messages, and says so: a `Gap` means that history has to be read again. What is published while
-a watch is open is heard, or a Gap is.
+a watch is open is heard, or a Gap is. A connection that is silent is asked whether it lives, and left if it does not
+say so. Whatever arrives, and whatever a listener does with it, the listening goes on.
 """
 
 import asyncio
-import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,16 +14,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from orchestrator.domain.events import Event, EventKind
+from orchestrator.domain.events import SPAN, Event, EventKind
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.queue.keys import Keys
+
+_log = structlog.get_logger("orchestrator.subscriptions")
 
 BUFFERED_MESSAGES = 1000
 _CONFIRM_SECONDS = 2.0
 _RECONNECT_SECONDS = 0.2
+_SILENCE_SECONDS = 15.0
+_PONG_SECONDS = 5.0
+_FENCES = range(2**63)
+_NUMBERS = range(SPAN)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 OnControl = Callable[[dict[str, object]], None]
@@ -138,33 +145,48 @@ class Subscriptions:
         """Send without waiting for the answer. A connection that is gone is opened again with every channel."""
         connection = self._connection
         if connection is not None and connection.is_connected:
-            with suppress(RedisError):
+            # Whatever goes wrong, the client has closed the connection then, and the listening opens it again.
+            with suppress(Exception):
                 # No health check: its answer would be taken from between the messages.
                 await connection.send_command(command, *channels, check_health=False)
 
     async def _keep_listening(self) -> None:
         while True:
-            with suppress(RedisError):
-                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-                try:
-                    await self._listen(connection)
-                finally:
-                    self._connection = None
-                    self._subscribed.clear()
-                    self._unanswered.clear()
-                    await connection.disconnect(nowait=True)
-                    await self._pool.release(connection)
+            try:
+                await self._listen_once()
+            except RedisError:
+                pass  # away: it is tried again
+            except Exception:  # noqa: BLE001 - every stream of this process hangs on it
+                _log.exception("listening_failed")
             await asyncio.sleep(_RECONNECT_SECONDS)
 
+    async def _listen_once(self) -> None:
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await self._listen(connection)
+        finally:
+            self._connection = None
+            self._subscribed.clear()
+            self._unanswered.clear()
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+
     async def _listen(self, connection: Any) -> None:
+        """Hear until the connection ends, or does not answer."""
         self._connection = connection
         await self._subscribe(self._control, *self._watches)
+        asked = False
         while True:
-            kind, channel, content = await connection.read_response(timeout=math.inf)
-            if kind == b"subscribe":
-                self._confirm(channel)
-            elif kind == b"message":
-                self._hear(channel, content)
+            answer = await connection.read_response(timeout=_PONG_SECONDS if asked else _SILENCE_SECONDS)
+            if answer is None:
+                if asked:
+                    return
+                await self._send("PING")
+            elif answer[0] == b"subscribe":
+                self._confirm(answer[1])
+            elif answer[0] == b"message":
+                self._hear(answer[1], answer[2])
+            asked = answer is None
 
     def _confirm(self, channel: bytes) -> None:
         self._unanswered[channel] -= 1
@@ -179,16 +201,19 @@ class Subscriptions:
     def _hear(self, channel: bytes, content: bytes) -> None:
         body = _parse(content)
         if channel == self._control:
-            self._call(body)
+            self._call(_news(body))
             return
         event = _event(TaskId(channel.decode().removeprefix(self._keys.live)), body)
         if event is not None:
             for watch in self._watches.get(channel, ()):
                 watch.put(Message(event))
 
-    def _call(self, body: dict[str, object]) -> None:
-        for callback in self._callbacks:
-            callback(body)
+    def _call(self, news: dict[str, object]) -> None:
+        for callback in self._callbacks if news else ():
+            try:
+                callback(news)
+            except Exception:  # noqa: BLE001 - one listener must not silence the others
+                _log.exception("control_callback_failed")
 
 
 def _parse(content: bytes) -> dict[str, Any]:
@@ -200,9 +225,22 @@ def _parse(content: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+def _news(body: dict[str, Any]) -> dict[str, object]:
+    """What callbacks may rely on: the ids of `drop` and the name of `queue` are text."""
+    news: dict[str, object] = {}
+    if isinstance(body.get("drop"), list):
+        news["drop"] = [dropped for dropped in body["drop"] if isinstance(dropped, str)]
+    if isinstance(body.get("queue"), str):
+        news["queue"] = body["queue"]
+    return news
+
+
 def _event(task_id: TaskId, body: dict[str, Any]) -> Event | None:
     try:
+        fence, number = int(body["fence"]), body["number"]
+        if fence not in _FENCES or type(number) is not int or number not in _NUMBERS:
+            return None
         at = _EPOCH + timedelta(microseconds=body["at"])
-        return Event(task_id, Fence(int(body["fence"])), body["number"], EventKind(body["kind"]), body["data"], at)
-    except (KeyError, ValueError, TypeError):
+        return Event(task_id, Fence(fence), number, EventKind(body["kind"]), body["data"], at)
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None

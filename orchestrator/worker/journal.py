@@ -7,12 +7,16 @@ listener never knows more than history does. An event of a stale fence is droppe
 import asyncio
 from collections import deque
 
+import structlog
+
 from orchestrator.domain.events import Told
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import Fence
 from orchestrator.domain.task import Claim
 from orchestrator.operations.tell import tell
 from orchestrator.runtime import Runtime
 from orchestrator.worker.recorder import Recorder
+
+_log = structlog.get_logger("orchestrator.journal")
 
 _BATCH = 500
 _ROOM = 10_000
@@ -20,7 +24,7 @@ _GATHER_SECONDS = 0.005
 
 
 class Journal:
-    """Append from the loop's thread; one lane writes."""
+    """Append from the loop's thread; one lane writes. It outlives every error: only the event to blame is dropped."""
 
     def __init__(self, runtime: Runtime, recorder: Recorder) -> None:
         self._runtime = runtime
@@ -28,7 +32,8 @@ class Journal:
         self._waiting: deque[Told] = deque()
         self._appended = 0
         self._written = 0
-        self._newest: dict[TaskId, int] = {}
+        self._newest: dict[Fence, int] = {}
+        """The number of the last event of each attempt that told something."""
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._lane: asyncio.Task[None] | None = None
@@ -47,7 +52,7 @@ class Journal:
     def append(self, told: Told) -> None:
         self._waiting.append(told)
         self._appended += 1
-        self._newest[told.task_id] = self._appended
+        self._newest[told.fence] = self._appended
         self._wake.set()
 
     async def room(self) -> None:
@@ -58,8 +63,8 @@ class Journal:
             await self._moved.wait_for(lambda: len(self._waiting) < _ROOM)
 
     async def flush(self, claim: Claim) -> None:
-        """Return when everything told so far by this task is written, and forget the task."""
-        newest = self._newest.pop(claim.entry.id, 0)
+        """Return when everything told so far by this attempt is written, and forget the attempt."""
+        newest = self._newest.pop(claim.fence, 0)
         if newest <= self._written:
             return
         async with self._moved:
@@ -75,8 +80,19 @@ class Journal:
                 await asyncio.sleep(_GATHER_SECONDS)
                 continue
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            await self._recorder.record({told.task_id for told in batch})
-            await tell(self._runtime, batch)
+            await self._commit(batch)
             self._written += len(batch)
             async with self._moved:
                 self._moved.notify_all()
+
+    async def _commit(self, batch: list[Told]) -> None:
+        try:
+            await self._recorder.record({told.fence for told in batch})
+            await tell(self._runtime, batch)
+        except Exception as error:  # noqa: BLE001 - who waits in flush or in room would wait for ever
+            if len(batch) > 1:
+                for told in batch:
+                    await self._commit([told])
+                return
+            _log.error("event_dropped", task_id=batch[0].task_id, kind=batch[0].kind.value, reason=str(error))
+            self._runtime.reports.send(error, task_id=batch[0].task_id)

@@ -3,16 +3,22 @@
 Most attempts are over in milliseconds and are recorded once, at their end. What still runs after RECORD_AFTER is
 recorded in batches, and an attempt that tells something is recorded before its first event is: whoever reads an
 event in the history finds the run it belongs to. A refused record means that the attempt is stale, and stops it.
+
+Attempts go by their fences: one that still unwinds and its task's next one may be here at the same time.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+import structlog
+
 from orchestrator.batching import Batcher
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import Fence
 from orchestrator.domain.task import Claim
 from orchestrator.operations.patience import patiently
 from orchestrator.runtime import Runtime
+
+_log = structlog.get_logger("orchestrator.recorder")
 
 RECORD_AFTER_SECONDS = 0.2
 _BATCH = 200
@@ -23,10 +29,10 @@ class Recorder:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self.on_stale: Callable[[Iterable[TaskId]], None] = _ignore
+        self.on_stale: Callable[[Iterable[Fence]], None] = _ignore
         """Told of attempts that Postgres refused."""
-        self._watched: dict[TaskId, tuple[float, Claim]] = {}
-        self._writing: dict[TaskId, asyncio.Future[set[TaskId]]] = {}
+        self._watched: dict[Fence, tuple[float, Claim]] = {}
+        self._writing: dict[Fence, asyncio.Future[set[Fence]]] = {}
         self._wake = asyncio.Event()
         self._lane: asyncio.Task[None] | None = None
         self._confirming: Batcher[Claim, bool] = Batcher(self._confirm, size=_BATCH, lanes=2)
@@ -42,21 +48,21 @@ class Recorder:
             await asyncio.gather(self._lane, return_exceptions=True)
 
     def watch(self, claim: Claim) -> None:
-        self._watched[claim.entry.id] = (self._runtime.clock.monotonic(), claim)
+        self._watched[claim.fence] = (self._runtime.clock.monotonic(), claim)
         if not self._wake.is_set():
             self._wake.set()
 
     async def forget(self, claim: Claim) -> None:
         """Stop watching; return when no record of this attempt is under way, so that its ending comes later."""
-        self._watched.pop(claim.entry.id, None)
-        writing = self._writing.get(claim.entry.id)
+        self._watched.pop(claim.fence, None)
+        writing = self._writing.get(claim.fence)
         if writing is not None:
             await asyncio.wait([writing])
 
-    async def record(self, task_ids: Iterable[TaskId]) -> None:
+    async def record(self, fences: Iterable[Fence]) -> None:
         """Return when those of these attempts that are watched are recorded, or refused."""
-        watched = [self._watched[task_id][1] for task_id in task_ids if task_id in self._watched]
-        under_way = {self._writing[task_id] for task_id in task_ids if task_id in self._writing}
+        watched = [self._watched[fence][1] for fence in fences if fence in self._watched]
+        under_way = {self._writing[fence] for fence in fences if fence in self._writing}
         if watched:
             await self._record_all(watched)
         if under_way:
@@ -71,7 +77,7 @@ class Recorder:
 
     async def _confirm(self, claims: Sequence[Claim]) -> list[bool | Exception]:
         accepted = await self._write(claims)
-        return [claim.entry.id in accepted for claim in claims]
+        return [claim.fence in accepted for claim in claims]
 
     async def _record(self) -> None:
         while True:
@@ -86,26 +92,33 @@ class Recorder:
                     break  # in order of their start
                 lasting.append(claim)
             if lasting:
-                await self._record_all(lasting)
+                try:
+                    await self._record_all(lasting)
+                except Exception as error:  # noqa: BLE001 - these are recorded at their end, others still while they run
+                    _log.exception("attempts_not_recorded", task_ids=[claim.entry.id for claim in lasting])
+                    self._runtime.reports.send(error)
 
     async def _record_all(self, claims: list[Claim]) -> None:
         for claim in claims:
-            del self._watched[claim.entry.id]
+            del self._watched[claim.fence]
         writing = asyncio.ensure_future(self._write(claims))
-        self._writing.update({claim.entry.id: writing for claim in claims})
+        self._writing.update({claim.fence: writing for claim in claims})
         try:
             accepted = await writing
         finally:
             for claim in claims:
-                self._writing.pop(claim.entry.id, None)
-        refused = [claim.entry.id for claim in claims if claim.entry.id not in accepted]
+                self._writing.pop(claim.fence, None)
+        refused = [claim.fence for claim in claims if claim.fence not in accepted]
         if refused:
             self._runtime.metrics.lease_lost(len(refused))
             self.on_stale(refused)
 
-    async def _write(self, claims: Sequence[Claim]) -> set[TaskId]:
-        return await patiently(self._runtime.clock, lambda: self._runtime.ledger.start(claims))
+    async def _write(self, claims: Sequence[Claim]) -> set[Fence]:
+        """Return the accepted ones; of two attempts of one task the older is stale."""
+        newest = {claim.entry.id: claim for claim in sorted(claims, key=lambda claim: claim.fence)}
+        accepted = await patiently(self._runtime.clock, lambda: self._runtime.ledger.start(list(newest.values())))
+        return {newest[task_id].fence for task_id in accepted}
 
 
-def _ignore(_: Iterable[TaskId]) -> None:
+def _ignore(_: Iterable[Fence]) -> None:
     """Until somebody asks to be told."""

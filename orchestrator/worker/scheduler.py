@@ -5,6 +5,7 @@ its lock and goes on does no harm: every chore is safe when two do it.
 """
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -58,7 +59,8 @@ class Scheduler:
                 self._leading.clear()
             await self._wait(_CAMPAIGN_SECONDS)
         if self._leading.is_set():
-            await self._runtime.presence.step_down(self._holder)
+            with suppress(Unavailable):  # the lock runs out by itself
+                await self._runtime.presence.step_down(self._holder)
 
     async def _repeat(self, chore: Chore) -> None:
         failures = 0

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import structlog
@@ -40,7 +41,10 @@ class Facts:
 
 
 class WorkerService:
-    """`run` returns after `stop`, when everything is settled or given back; a second `stop` ends the grace."""
+    """`run` returns after `stop`, when everything is settled or given back; a second `stop` ends the grace.
+
+    When the claim loop fails, everything is given back at once, and `run` raises its error.
+    """
 
     def __init__(self, runtime: Runtime, facts: Facts, connections: Connections) -> None:
         self._runtime = runtime
@@ -50,8 +54,8 @@ class WorkerService:
         self._journal = Journal(runtime, recorder)
         self._threads = Threads()
         executor = Executor(runtime.handlers, self._bench())
-        self._attempts = Attempts(runtime, facts.worker, executor, self._journal, recorder)
-        self._worker = Worker(runtime, facts.worker, self._attempts, facts.concurrency, facts.queues)
+        self._attempts = Attempts(runtime, facts.worker, executor, self._journal, recorder, facts.concurrency)
+        self._worker = Worker(runtime, facts.worker, self._attempts, facts.queues)
         self._heartbeat = Heartbeat(
             connections,
             facts.worker,
@@ -64,20 +68,26 @@ class WorkerService:
         self._stops = 0
 
     async def run(self) -> None:
-        self._intake.start()
-        self._journal.start()
-        self._attempts.open()
-        self._runtime.subscriptions.on_control(self._hear)
-        self._heartbeat.start()
-        _log.info("worker_started", worker_id=self._facts.worker, concurrency=self._facts.concurrency)
-        await self._worker.run()
-        _log.info("worker_leaves", worker_id=self._facts.worker, running=self._attempts.running)
-        # The heart beats until the last lease is settled: a worker that drains is alive.
-        await self._attempts.close(0 if self._stops > 1 else self._facts.grace_seconds)
-        await self._journal.stop()
-        await self._intake.stop()
-        await self._heartbeat.stop()
-        self._threads.close()
+        # Closed in reverse, whatever one of them does. The heart beats until the last lease is settled: a worker that
+        # drains is alive.
+        async with AsyncExitStack() as closing:
+            closing.callback(self._threads.close)
+            self._heartbeat.start()
+            closing.push_async_callback(self._heartbeat.stop)
+            self._intake.start()
+            closing.push_async_callback(self._intake.stop)
+            self._journal.start()
+            closing.push_async_callback(self._journal.stop)
+            self._attempts.open()
+            self._runtime.subscriptions.on_control(self._hear)
+            _log.info("worker_started", worker_id=self._facts.worker, concurrency=self._facts.concurrency)
+            grace_seconds = 0.0
+            try:
+                await self._worker.run()
+                grace_seconds = self._facts.grace_seconds
+            finally:
+                _log.info("worker_leaves", worker_id=self._facts.worker, running=self._attempts.running)
+                await self._attempts.close(0 if self._stops > 1 else grace_seconds)
 
     def stop(self) -> None:
         self._stops += 1
@@ -88,7 +98,7 @@ class WorkerService:
     def _hear(self, message: dict[str, object]) -> None:
         dropped = message.get("drop")
         if isinstance(dropped, list):
-            self._attempts.stop(dropped)
+            self._attempts.drop(dropped)
         self._worker.heard(message)
 
     def _bench(self) -> Bench:

@@ -1,7 +1,7 @@
 """The worker: takes tasks in order, as many as may run at once, until it is told to stop.
 
 An idle worker waits in BZPOPMIN, which costs nothing and wakes it within a millisecond. A busy one claims straight
-from the queues that had more, as many as it has free slots. What it claimed is leased before it is known here, so a
+from the queues that had more, as many as it has room for. What it claimed is leased before it is known here, so a
 worker that dies at any line loses nothing.
 """
 
@@ -30,14 +30,11 @@ _LOOK_ROUND_EVERY = 4
 class Worker:
     """The claim loop of one process; `run` returns when it was stopped and everything is settled or given back."""
 
-    def __init__(
-        self, runtime: Runtime, worker: WorkerId, attempts: Attempts, concurrency: int, queues: tuple[str, ...]
-    ) -> None:
+    def __init__(self, runtime: Runtime, worker: WorkerId, attempts: Attempts, queues: tuple[str, ...]) -> None:
         """`queues` names the ones to serve; empty serves every queue there is."""
         self._runtime = runtime
         self._worker = worker
         self._attempts = attempts
-        self._concurrency = concurrency
         self._only = queues
         self._known: deque[str] = deque(queues)
         self._full: deque[str] = deque()
@@ -65,8 +62,8 @@ class Worker:
     async def run(self) -> None:
         away = 0
         while not self._stopping.is_set():
-            free = min(_BATCH, self._concurrency - self._attempts.running)
-            if free <= 0 or self._attempts.full:
+            free = min(_BATCH, self._attempts.room)
+            if free <= 0:
                 await self._attempts.moved()
                 continue
             try:

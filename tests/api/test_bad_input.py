@@ -135,7 +135,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "tenant with a slash": (get("/tasks", **{TENANT: "a/b"}), 422, "/headers/Aurea-Tenant", "characters"),
     "tenant of 65 characters": (get("/tasks", **{TENANT: "a" * 65}), 422, "/headers/Aurea-Tenant", "64"),
     "bad signature": (github(**{SIGNATURE: "sha256=" + "0" * 64}), 401, None, "signature"),
-    "no signature": (github(), 401, None, "GITHUB_WEBHOOK_SECRET"),
+    "no signature": (github(), 401, None, "X-Hub-Signature-256 is missing"),
     "unknown source": (raw(b"{}", "/webhooks/nope"), 404, None, "github"),
     "source that is no module": (raw(b"{}", "/webhooks/source"), 404, None, "github"),
     "unknown path": (get("/nope"), 404, None, "/docs"),
@@ -168,6 +168,19 @@ async def test_an_unknown_type_lists_the_known_ones(shared: Door) -> None:
 async def test_a_payload_that_does_not_fit_gets_a_pointer_for_each_field(shared: Door) -> None:
     problem = (await shared.http.post("/tasks", json={"type": "greet", "payload": {"text": 1, "times": []}})).json()
     assert {issue["pointer"] for issue in problem["errors"]} == {"/payload/text", "/payload/times"}
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "detail"),
+    [
+        ("GET", "/tasks?limit=0", "limit must be at least 1"),
+        ("GET", "/tasks?tag=team", "tag must be key:value"),
+        ("POST", "/dead/replay", 'the body needs either "ids" or "filter"; an empty filter means every dead letter'),
+    ],
+)
+async def test_the_sentence_calls_things_by_their_names(shared: Door, method: str, url: str, detail: str) -> None:
+    answer = await shared.http.request(method, url, json={} if method == "POST" else None)
+    assert answer.json()["detail"] == detail
 
 
 async def test_a_401_says_how_to_authenticate(shared: Door) -> None:

@@ -86,6 +86,14 @@ def test_filters_of_a_list_are_passed_on(httpserver: HTTPServer):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("group", "options"), [("tasks", ["--status", "--search"]), ("dead", ["--group"])])
+def test_help_of_a_group_shows_the_options_of_its_list(httpserver: HTTPServer, group: str, options: list[str]):
+    result = aurea(httpserver, group, "--help")
+    assert result.exit_code == 0
+    for shown in (*options, "Commands", "--json"):
+        assert shown in result.stdout
+
+
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
 def test_cancel_and_retry_print_the_task_as_it_is_now(httpserver: HTTPServer, verb: str):
     httpserver.expect_request(f"/tasks/{TASK_ID}/{verb}", method="POST").respond_with_json(task(status="cancelled"))

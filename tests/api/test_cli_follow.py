@@ -1,5 +1,6 @@
 """Following a task: every event once, whatever happens to the connection, and an exit code that tells the end."""
 
+import re
 import signal
 import subprocess
 import threading
@@ -36,7 +37,7 @@ def test_events_are_plain_lines_in_a_pipe(httpserver: HTTPServer):
         "status\trunning, attempt 1",
         "log\twarning slow host=a b ms=7",
         "progress\t50% fetched",
-        "Hello, world",
+        "token\tHello, world",
         "status\tsucceeded, attempt 1",
         'result\t{"size":3}',
         "end\tsucceeded",
@@ -167,6 +168,54 @@ def test_a_terminal_gets_colours_and_a_progress_bar(httpserver: HTTPServer):
     assert "50%" in screen.text
     assert "Hello, world\r\n" in screen.text
     assert "Boom: it broke" in screen.text
+
+
+GROWING = b"".join(
+    frame(2 * n, "token", {"text": f"word-{n} "}) + frame(2 * n + 1, "progress", {"fraction": n / 60})
+    for n in range(30)
+)
+
+
+def test_text_that_grows_beside_progress_is_one_line_in_a_pipe(httpserver: HTTPServer):
+    serve_stream(httpserver, stream(GROWING, frame(70, "end", {"status": "succeeded", "error": None})))
+    lines = aurea(httpserver, *FOLLOW).stdout.splitlines()
+    assert lines[-2] == "token\t" + " ".join(f"word-{n}" for n in range(30))
+    assert [line.split("\t")[0] for line in lines] == ["progress"] * 30 + ["token", "end"]
+
+
+def test_text_that_grows_beside_progress_is_whole_on_a_terminal(httpserver: HTTPServer):
+    serve_stream(httpserver, stream(GROWING, frame(70, "end", {"status": "succeeded", "error": None})))
+    screen = on_terminal(httpserver, FOLLOW, env={"COLUMNS": "60"})
+    left = [line for line in lines_left(screen.text) if line]
+    assert " ".join(left[:-1]) == " ".join(f"word-{n}" for n in range(30))
+    assert max(len(line) for line in left) <= 60
+    assert left[-1].startswith("■ succeeded")
+
+
+def test_text_that_has_ended_stays_above_what_comes_next(httpserver: HTTPServer):
+    serve_stream(httpserver, stream(HALF, TOKENS, DONE, RESULT, frame(23, "progress", {"fraction": 0.7}), END))
+    screen = on_terminal(httpserver, FOLLOW)
+    assert "world" not in screen.text.partition("●")[2]
+    assert "70%" in screen.text.partition("●")[2]
+
+
+def lines_left(written: str) -> list[str]:
+    """What stands on the terminal in the end: the few movements that a live display makes, carried out."""
+    lines, row = [""], 0
+    for piece in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|\r|\n|[^\x1b\r\n]+", written):
+        match piece:
+            case "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            case "\x1b[1A":
+                row -= 1
+            case "\x1b[2K":
+                lines[row] = ""
+            case "\r":
+                pass
+            case _ if not piece.startswith("\x1b"):
+                lines[row] += piece
+    return [line.rstrip() for line in lines]
 
 
 def test_no_color_is_respected(httpserver: HTTPServer):

@@ -74,6 +74,13 @@ def test_a_problem_is_told_with_every_field_and_when_to_come_back(httpserver: HT
     assert result.stdout == ""
 
 
+def test_a_fault_that_the_sentence_names_is_not_told_twice(httpserver: HTTPServer):
+    fault = {"pointer": "/limit", "detail": "must be at most 200"}
+    problem = {"status": 422, "detail": "limit must be at most 200", "errors": [fault]}
+    httpserver.expect_request("/tasks").respond_with_json(problem, status=422, content_type=PROBLEM)
+    assert aurea(httpserver, "tasks").stderr == "error: limit must be at most 200\n"
+
+
 def test_an_answer_that_is_no_problem_document_asks_to_check_the_url(httpserver: HTTPServer):
     httpserver.expect_request(f"/tasks/{TASK_ID}").respond_with_data("<h1>Bad gateway</h1>", status=502)
     result = aurea(httpserver, "tasks", "show", TASK_ID)

@@ -1,9 +1,12 @@
 """What a task's attempts did and told, and why it does not run."""
 
+from datetime import UTC, datetime
+
 from orchestrator.domain.events import EventKind, parse_event_id
 from orchestrator.domain.outcome import Failed, Succeeded
 from orchestrator.domain.task import TaskError
-from tests.api.door import Door, claim, end, say
+from orchestrator.queue.presence import WorkerCard
+from tests.api.door import WORKER, Door, claim, end, say
 
 
 async def test_runs_list_every_attempt_with_its_error(door: Door) -> None:
@@ -52,9 +55,13 @@ async def test_why_names_the_first_cause(door: Door) -> None:
     assert await cause() == "paused"
     await door.http.post("/queues/default/resume")
     claimed = await claim(door.runtime)
+    assert await cause() == "worker_gone"
+    card = WorkerCard(WORKER, "host", 7, "0.1.0", (), 8, datetime(2026, 1, 1, tzinfo=UTC), (task["id"],))
+    await door.runtime.presence.announce(card, 60_000)
     assert await cause() == "running"
     await end(door.runtime, claimed, Succeeded(b"1"))
     assert await cause() == "final"
     later = await door.submit(delay_seconds=60)
     answer = (await door.http.get(f"/tasks/{later['id']}/why")).json()
     assert (answer["cause"], answer["due_at"]) == ("not_due", later["run_at"])
+    assert answer["detail"] == f"its start is due at {later['run_at'][:19]}Z"

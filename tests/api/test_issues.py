@@ -15,6 +15,7 @@ class Wanted(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=3)]
     count: Annotated[int, Field(ge=0, le=9)] | None = None
     life: Literal["long", "short"] | Annotated[int, Field(ge=1)] = "long"
+    wait: Annotated[float, Field(ge=0, le=2.5)] = 0
     tags: dict[Annotated[str, Field(min_length=1)], str] = {}
 
 
@@ -24,7 +25,7 @@ class Wanted(BaseModel):
         ({}, {"/name": "is required"}),
         (
             {"name": "a", "nmae": 1},
-            {"/nmae": "is not a known field: remove it, or use one of name, count, life, tags"},
+            {"/nmae": "is not a known field: remove it, or use one of name, count, life, wait, tags"},
         ),
         ({"name": "abcd"}, {"/name": "must have at most 3 characters"}),
         ({"name": 5}, {"/name": "must be a string"}),
@@ -32,6 +33,8 @@ class Wanted(BaseModel):
         ({"name": "a", "count": -1}, {"/count": "must be at least 0"}),
         ({"name": "a", "count": "5"}, {"/count": "must be a whole number, not text and not true or false"}),
         ({"name": "a", "count": True}, {"/count": "must be a whole number, not text and not true or false"}),
+        ({"name": "a", "wait": -1}, {"/wait": "must be at least 0"}),
+        ({"name": "a", "wait": 3}, {"/wait": "must be at most 2.5"}),
         ({"name": "a", "tags": {"a/b": 1}}, {"/tags/a~1b": "must be a string"}),
         ({"name": "a", "tags": {"": "x"}}, {"/tags/": "must have at least 1 characters"}),
         (

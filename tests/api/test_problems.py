@@ -58,6 +58,8 @@ def test_a_refusal_says_what_is_wrong_in_rfc_9457(error: AureaError) -> None:
         (errors.TooLarge("the body", 10), "limit_bytes", 10),
         (errors.NotConfigured("A_SECRET", "to something"), "variable", "A_SECRET"),
         (errors.Unavailable("redis"), "dependency", "redis"),
+        (errors.Unavailable("redis", 3), "retry_after_seconds", 3),
+        (errors.QueueFull("default", 1, 7), "retry_after_seconds", 7),
         (errors.InvalidInput("w", [Issue("/a", "f")]), "errors", [{"pointer": "/a", "detail": "f"}]),
     ],
 )

@@ -1,15 +1,20 @@
 """What the system tells of itself: queues, workers, handlers, metrics, health."""
 
+import asyncio
+import time
 from datetime import UTC, datetime
 
 import httpx2
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import shapes
 from orchestrator.domain.ids import WorkerId
+from orchestrator.operations import health as asking
 from orchestrator.queue.presence import WorkerCard
 from tests.api.door import Door, claim, open_door
 from tests.conftest import Servers
+from tests.queue.line import Line
 
 
 async def test_queues_tell_depth_age_running_and_paused(door: Door) -> None:
@@ -104,3 +109,23 @@ async def test_health_answers_503_while_a_store_is_away_and_the_process_lives_on
     assert health.json()["dependencies"]["redis"]["status"] == "unavailable"
     assert health.json()["dependencies"]["postgres"]["status"] == "ok"
     assert kept.status_code == 201
+
+
+async def test_health_answers_in_time_while_postgres_takes_a_question_and_says_nothing(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_PATIENCE_SECONDS", 0.2)
+    noise: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
+    line = Line(database_url)
+    async with open_door(await line.open(), redis_url) as door:
+        assert (await door.http.get("/health")).status_code == 200
+        line.silence()
+        began = time.monotonic()
+        health = await door.http.get("/health")
+        assert time.monotonic() - began < 1
+        await line.close()
+    assert health.status_code == 503
+    states = {name: state["status"] for name, state in health.json()["dependencies"].items()}
+    assert states == {"postgres": "unavailable", "redis": "ok"}
+    assert noise == []

@@ -76,7 +76,7 @@ async def test_a_lease_that_is_extended_is_not_taken_over(bench: Bench) -> None:
     (claim,) = await claimed(queue, entry(), hold_ms=40)
     assert await queue.extend(ONE, [lease(claim)], HOLD_MS) == []
     await bench.pass_ms(50)
-    assert await queue.take_over(SWEEPER, 5, HOLD_MS) == []
+    assert await queue.take_over(SWEEPER, 5, HOLD_MS) == ([], [])
 
 
 async def test_a_lease_that_ran_out_is_still_its_worker_s_until_it_is_taken_over(bench: Bench) -> None:
@@ -85,7 +85,7 @@ async def test_a_lease_that_ran_out_is_still_its_worker_s_until_it_is_taken_over
     assert await queue.extend(TWO, [lease(kept)], HOLD_MS) == [kept.entry.id]
     assert await queue.extend(ONE, [lease(kept)], HOLD_MS) == []
     assert await queue.settle(ONE, [ending(settled)]) == [True]
-    (over,) = await queue.take_over(SWEEPER, 5, HOLD_MS)
+    (over,), _ = await queue.take_over(SWEEPER, 5, HOLD_MS)
     assert over.entry.id == moved.entry.id
     assert await queue.extend(ONE, [lease(kept), lease(moved)], HOLD_MS) == [moved.entry.id]
 
@@ -93,7 +93,7 @@ async def test_a_lease_that_ran_out_is_still_its_worker_s_until_it_is_taken_over
 async def test_a_lost_lease_changes_nothing(bench: Bench) -> None:
     queue = bench.queue
     old = await lapsed(bench, entry(), entry(), entry())
-    new = await queue.take_over(SWEEPER, 5, HOLD_MS)
+    new, _ = await queue.take_over(SWEEPER, 5, HOLD_MS)
     states = (State.SUCCEEDED, State.RETRYING, State.QUEUED)
     assert (
         await queue.settle(ONE, [ending(claim, state) for claim, state in zip(old, states, strict=True)]) == [False] * 3
@@ -105,7 +105,7 @@ async def test_taking_over_is_no_attempt_and_carries_the_lost_fence(bench: Bench
     queue = bench.queue
     (lost,) = await lapsed(bench, entry(crashes=1, attempt=1))
     (newer,) = await claimed(queue, entry())
-    (over,) = await queue.take_over(SWEEPER, 5, HOLD_MS)
+    (over,), _ = await queue.take_over(SWEEPER, 5, HOLD_MS)
     assert (over.entry, over.attempt, over.worker) == (lost.entry, lost.attempt, SWEEPER)
     assert over.lost == lost.fence < newer.fence < over.fence
     assert (await queue.live([over.entry.id]))[over.entry.id].worker == SWEEPER
@@ -118,21 +118,21 @@ async def test_taking_over_is_no_attempt_and_carries_the_lost_fence(bench: Bench
 
 async def test_a_task_that_had_started_does_not_expire_when_its_worker_is_lost(bench: Bench) -> None:
     await lapsed(bench, entry(expires_at_us=await bench.now_us() - 1))
-    (over,) = await bench.queue.take_over(SWEEPER, 5, HOLD_MS)
+    (over,), _ = await bench.queue.take_over(SWEEPER, 5, HOLD_MS)
     assert not over.expired
 
 
-async def test_a_take_over_whose_sweeper_died_is_taken_over_again(bench: Bench) -> None:
-    await lapsed(bench, entry())
-    (first,) = await bench.queue.take_over(SWEEPER, 5, 1)
+async def test_a_take_over_whose_sweeper_died_is_taken_over_again_with_the_run_that_was_lost(bench: Bench) -> None:
+    (lost,) = await lapsed(bench, entry())
+    (first,), _ = await bench.queue.take_over(SWEEPER, 5, 1)
     await bench.pass_ms(2)
-    (second,) = await bench.queue.take_over(SWEEPER, 5, HOLD_MS)
-    assert second.lost == first.fence
+    (second,), _ = await bench.queue.take_over(SWEEPER, 5, HOLD_MS)
+    assert second.lost == first.lost == lost.fence < first.fence < second.fence
 
 
 async def test_taking_over_stops_at_its_limit(bench: Bench) -> None:
     await lapsed(bench, entry(), entry(), entry())
-    assert [len(await bench.queue.take_over(SWEEPER, 2, HOLD_MS)) for _ in range(3)] == [2, 1, 0]
+    assert [len((await bench.queue.take_over(SWEEPER, 2, HOLD_MS))[0]) for _ in range(3)] == [2, 1, 0]
 
 
 async def test_a_dropped_task_is_forgotten_wherever_it_was(bench: Bench) -> None:
@@ -199,7 +199,7 @@ async def test_a_lease_the_rebuilt_queue_gave_away_is_lost(bench: Bench) -> None
     assert await queue.settle(ONE, [ending(old)]) == [False]
 
 
-async def test_an_asserted_lease_that_runs_out_is_removed_for_the_rebuild(bench: Bench) -> None:
+async def test_an_asserted_lease_that_runs_out_is_removed_and_its_task_handed_back(bench: Bench) -> None:
     (old,) = await claimed(bench.queue, task := entry())
     await bench.empty()
     queue = bench.queue
@@ -207,9 +207,45 @@ async def test_an_asserted_lease_that_runs_out_is_removed_for_the_rebuild(bench:
     await queue.open_epoch(2)
     await bench.pass_ms(2)
     assert await queue.missing([task.id]) == [task.id]
+    assert await queue.take_over(SWEEPER, 5, HOLD_MS) == ([], [task.id])
+    assert await queue.take_over(SWEEPER, 5, HOLD_MS) == ([], [])
     assert await queue.enqueue([task]) == [True]
-    assert await queue.take_over(SWEEPER, 5, HOLD_MS) == []
     assert [claim.entry.id for claim in await queue.claim(TWO, "default", 5, HOLD_MS)] == [task.id]
+
+
+async def test_a_worker_forgets_what_it_still_leases_and_nothing_else(bench: Bench) -> None:
+    queue = bench.queue
+    kept, lapsing = await lapsed(bench, entry(), entry())
+    assert await queue.extend(ONE, [lease(kept)], HOLD_MS) == []
+    assert await queue.forget(TWO, [lease(kept), lease(lapsing)]) == []
+    assert await queue.forget(ONE, [lease(kept), lease(lapsing)]) == [kept.entry.id, lapsing.entry.id]
+    assert await queue.forget(ONE, [lease(kept)]) == []
+    assert await queue.leased() == []
+    assert await queue.enqueue([kept.entry]) == [True]
+    assert [claim.entry.id for claim in await queue.claim(TWO, "default", 5, HOLD_MS)] == [kept.entry.id]
+
+
+async def test_a_task_that_was_taken_over_or_dropped_is_not_forgotten(bench: Bench) -> None:
+    queue = bench.queue
+    over, dropped = await lapsed(bench, entry(), entry())
+    await queue.drop([dropped.entry.id])
+    await queue.take_over(SWEEPER, 5, HOLD_MS)
+    assert await queue.forget(ONE, [lease(over), lease(dropped)]) == []
+    assert await queue.leased() == [over.entry.id]
+
+
+async def test_an_emptied_queue_has_nothing_to_forget(bench: Bench) -> None:
+    (claim,) = await claimed(bench.queue, entry())
+    await bench.empty()
+    await bench.queue.open_epoch(2)
+    assert await bench.queue.forget(ONE, [lease(claim)]) == []
+
+
+async def test_leases_are_listed_in_the_order_they_run_out(queue: Queue) -> None:
+    (late,) = await claimed(queue, entry(), hold_ms=2 * HOLD_MS)
+    (soon,) = await claimed(queue, entry())
+    await queue.enqueue([entry()])
+    assert await queue.leased() == [soon.entry.id, late.entry.id]
 
 
 async def test_extending_nothing_and_settling_nothing_are_fine(queue: Queue) -> None:

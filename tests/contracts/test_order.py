@@ -145,6 +145,15 @@ async def test_what_was_popped_and_never_claimed_is_put_back_in_its_place(queue:
     assert await claimed_ids(queue, "mails") == [mail.id]
 
 
+async def test_what_waits_is_listed_in_order_from_any_place(queue: Queue) -> None:
+    await queue.enqueue([last := entry(priority=9), first := entry(), popped := entry(priority=0)])
+    await queue.enqueue([entry(queue="mails"), entry(ready_at_us=9_000_000_000_000_000)])
+    await queue.pop(["default"], 1)
+    assert await queue.pending("default", 0, 2) == ids(popped, first)
+    assert await queue.pending("default", 2, 2) == ids(last)
+    assert await queue.pending("default", 3, 2) == await queue.pending("unknown", 0, 2) == []
+
+
 async def test_popping_waits_for_a_task_and_gives_up_in_time(queue: Queue) -> None:
     assert await queue.pop(["default", "mails"], 0.02) is None
     waiting = asyncio.create_task(queue.pop(["default", "mails"], 5))

@@ -199,7 +199,21 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(hold_ms=st.sampled_from([LONG_MS, SHORT_MS]))
     def take_over(self, hold_ms: int) -> None:
-        self.run(self.claimed(lambda queue: queue.take_over(SWEEPER, FOREVER, hold_ms), hold_ms))
+        forgotten: list[list[TaskId]] = []
+
+        async def act(queue: Queue) -> list[Claim]:
+            claims, ids = await queue.take_over(SWEEPER, FOREVER, hold_ms)
+            forgotten.append(sorted(ids))
+            return claims
+
+        self.run(self.claimed(act, hold_ms))
+        assert forgotten[:1] == forgotten[1:]
+
+    @precondition(lambda self: self.claims)
+    @rule(draw=st.data())
+    def forget(self, draw: st.DataObject) -> None:
+        pair = draw.draw(st.sampled_from(self.claims[-3:]) | st.sampled_from(self.claims))
+        self.run(self.same(lambda queue: queue.forget(pair.redis.worker, [pair.lease])))
 
     @rule(limit=st.sampled_from([1, FOREVER]))
     def promote(self, limit: int) -> None:
@@ -252,6 +266,11 @@ class SideBySide(RuleBasedStateMachine):
             assert {each: steady(live) for each, live in redis.items()} == {
                 each: steady(live) for each, live in memory.items()
             }
+            redis, memory = await self.both(lambda queue: queue.leased())
+            assert sorted(redis) == sorted(memory)
+            for name in QUEUES:
+                redis, memory = await self.both(lambda queue, name=name: queue.pending(name, 0, FOREVER))
+                assert sorted(redis) == sorted(memory)
             redis, memory = await self.both(lambda queue: queue.queues())
             assert [replace(one, oldest_us=0) for one in redis] == [replace(one, oldest_us=0) for one in memory]
             assert all(abs(a.oldest_us - b.oldest_us) < 5_000_000 for a, b in zip(redis, memory, strict=True))

@@ -183,13 +183,35 @@ def test_a_stop_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     assert still_running(home, children) == {}
 
 
-def test_a_broken_handler_module_stops_it_with_the_reason(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_leaves_no_folder_behind(tmp_path: Path, sink: HTTPServer) -> None:
+    assert aurea(tmp_path / "home", "up", "--port", str(sink.port)).returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["up", "api"])
+def test_a_broken_handler_module_is_told_in_one_line_before_anything_starts(tmp_path: Path, verb: str) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_that_name\n")
-    system = Up(tmp_path / "home", free_port(), AUREA_HANDLERS=str(broken))
-    assert system.process.wait(60) == 1
-    until(lambda: "the API ended" in "\n".join(system.said))
-    said = "\n".join(system.said)
-    assert "No module named 'nothing_of_that_name'" in said
-    assert str(broken) in said
-    assert still_running(tmp_path / "home", {}) == {}
+    stores = {"DATABASE_URL": "postgresql://127.0.0.1:9/x", "REDIS_URL": "redis://127.0.0.1:9"}
+    port = str(free_port())
+    refused = aurea(tmp_path / "home", verb, "--port", port, AUREA_HANDLERS=str(broken), **stores)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    (line,) = refused.stderr.splitlines()
+    assert "No module named 'nothing_of_that_name'" in line
+    assert str(broken) in line
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_stop_says_how_long_it_may_take_and_a_second_one_that_it_is_now(tmp_path: Path) -> None:
+    system = Up(tmp_path / "home", free_port(), SHUTDOWN_GRACE_SECONDS="20")
+    system.wait_for(READY)
+    with system.client() as client:
+        slow = client.post("/tasks", json={"type": "hello", "payload": {"seconds": 600}}).json()
+        until(lambda: client.get(f"/tasks/{slow['id']}").json()["status"] == "running")
+    system.process.send_signal(signal.SIGINT)
+    assert "waiting up to 20 s" in system.wait_for("stopping: ")
+    assert system.end(signal.SIGINT) == 0
+    said = system.said[system.said.index(next(line for line in system.said if line.startswith("stopping: "))) :]
+    assert [line for line in said if line.startswith("stop")][1].startswith("stopping now")
+    assert said[-1] == "stopped"

@@ -1,63 +1,26 @@
 """What the clients do when the line to Redis breaks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis as PlainRedis
-from redis.asyncio import Redis
+from redis._parsers.base import BaseParser
+from redis.asyncio import Connection, Redis
+from redis.exceptions import ResponseError
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.queue import connect as connecting
+from orchestrator.queue import redis
 from orchestrator.queue.connect import answering, connect
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Popped
 from orchestrator.queue.redis import RedisQueue
+from tests.conftest import Servers
 from tests.queue.entries import HOLD_MS, ONE, STEP_US, entry
-
-
-class Line:
-    """A TCP proxy to the server that cuts a connection at the first answer `cut` says yes to."""
-
-    def __init__(self, url: str) -> None:
-        self._server = urlsplit(url)
-        self.cut: Callable[[bytes], bool] = lambda _: False
-        self.connections = 0
-        self._listener: asyncio.Server
-
-    async def open(self) -> str:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self._listener.sockets[0].getsockname()[1]
-        return self._server._replace(netloc=f":{self._server.password}@127.0.0.1:{port}").geturl()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        up_reader, up_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
-        sending = asyncio.create_task(self._pass_on(reader, up_writer, lambda _: False))
-        await self._pass_on(up_reader, writer, self.cut_once)
-        await sending
-
-    def cut_once(self, piece: bytes) -> bool:
-        if not self.cut(piece):
-            return False
-        self.cut = lambda _: False
-        return True
-
-    @staticmethod
-    async def _pass_on(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Callable[[bytes], bool]
-    ) -> None:
-        try:
-            while (piece := await reader.read(65536)) and not cut(piece):
-                writer.write(piece)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    async def close(self) -> None:
-        self._listener.close()
+from tests.queue.line import Line
 
 
 @asynccontextmanager
@@ -111,6 +74,91 @@ async def test_a_pop_may_wait_longer_than_a_command(redis_clients: tuple[Redis, 
     commands, blocking = redis_clients
     assert commands.connection_pool.connection_kwargs["socket_timeout"] == 5
     assert blocking.connection_pool.connection_kwargs["socket_timeout"] is None
+
+
+async def test_a_pop_on_a_connection_that_died_silently_ends(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (connecting, redis):
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
+    line = Line(redis_url)
+    async with queue_over(line) as queue, asyncio.timeout(5):
+        await queue.open_epoch(1)
+        assert await queue.pop(["default"], 0.01) is None
+        line.silence()
+        with pytest.raises(Unavailable):
+            await queue.pop(["default"], 0.1)
+        with pytest.raises(Unavailable):
+            await queue.ping()
+        await queue.enqueue([task := entry()])
+        assert await queue.pop(["default"], 0.1) == Popped("default", task.id)
+
+
+async def test_the_network_is_asked_whether_idle_connections_live(redis_clients: tuple[Redis, Redis]) -> None:
+    for client in redis_clients:
+        await client.ping()
+        connection = await client.connection_pool.get_connection()
+        assert isinstance(connection, Connection)
+        wire = connection._writer.get_extra_info("socket")
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [wire.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [15, 5, 3]
+        await client.connection_pool.release(connection)
+
+
+async def test_a_server_that_becomes_a_replica_ends_a_waiting_pop(own_servers: Servers) -> None:
+    clients = connect(own_servers.valkey.url)
+    queue = RedisQueue(*clients, Keys(), STEP_US)
+    with PlainRedis.from_url(own_servers.valkey.url) as admin:
+        waiting = asyncio.create_task(queue.pop(["default"], 5))
+        while not admin.info("clients")["blocked_clients"]:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.005)
+        admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(Unavailable):
+            await waiting
+        with pytest.raises(Unavailable):
+            await queue.pop(["default"], 1)
+        connected = admin.info("stats")["total_connections_received"]
+        with pytest.raises(Unavailable):
+            await queue.pop(["default"], 1)
+        assert admin.info("stats")["total_connections_received"] == connected + 1, "its name may lead elsewhere now"
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        "READONLY You can't write against a read only replica.",
+        "MOVED 3999 127.0.0.1:6381",
+        "ASK 3999 127.0.0.1:6381",
+        "CLUSTERDOWN The cluster is down",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "NOREPLICAS Not enough good replicas to write.",
+        "LOADING Redis is loading the dataset in memory",
+        "BUSY Redis is busy running a script.",
+        "MISCONF Errors writing to the AOF file",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "NOAUTH Authentication required.",
+        "ERR max number of clients reached",
+        "ERR max number of clients + cluster connections reached",
+        "ERR max requests limit exceeded. Limit: 500000, Usage: 500000.",
+        "ERR max daily request limit exceeded. Limit: 10000, Usage: 10001.",
+        "ERR max concurrent connections exceeded",
+        "ERR DB capacity quota exceeded",
+        "ERR Error running script (call to f_1): READONLY You can't write against a read only replica.",
+    ],
+)
+def test_an_answer_that_means_not_now_is_an_absence(answer: str) -> None:
+    with pytest.raises(Unavailable), answering():
+        raise BaseParser.parse_error(answer)
+
+
+@pytest.mark.parametrize("answer", ["ERR max request size exceeded", "NOPERM no permissions", "ERR unknown command"])
+def test_an_answer_that_stays_the_same_is_not_an_absence(answer: str) -> None:
+    with pytest.raises(ResponseError), answering():
+        raise BaseParser.parse_error(answer)
 
 
 async def test_a_cancelled_pop_leaves_no_answer_for_the_next_one(redis_clients: tuple[Redis, Redis]) -> None:

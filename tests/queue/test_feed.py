@@ -1,6 +1,7 @@
 """The live feed: nothing is missed without a Gap that says so."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +13,14 @@ from redis.asyncio import Redis
 from orchestrator.domain.events import Event, EventKind, Told
 from orchestrator.domain.ids import Fence, TaskId, Tenant
 from orchestrator.domain.states import State
+from orchestrator.queue import subscriptions as hearing
+from orchestrator.queue.connect import connect
 from orchestrator.queue.feed import Feed
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.redis import RedisQueue
 from orchestrator.queue.subscriptions import BUFFERED_MESSAGES, Gap, Message, Subscriptions, Watch
 from tests.queue.entries import HOLD_MS, ONE, STEP_US, ending, entry
+from tests.queue.line import Line
 
 AT = datetime(2026, 11, 20, 9, 30, 0, 123456, UTC)
 FENCE = Fence(2**36 + 7)
@@ -171,12 +175,111 @@ async def test_what_is_not_ours_on_a_channel_harms_nobody(
     feed: Feed, subscriptions: Subscriptions, redis_admin: PlainRedis, keys: Keys
 ) -> None:
     task = entry().id
+    ours = {"fence": "1", "number": 1, "kind": "log", "data": 1, "at": 1}
+    foreign = (
+        {"fence": "x"}, {**ours, "at": 10**30}, {**ours, "at": 1e300}, {**ours, "at": None}, {**ours, "number": 10**6},
+        {**ours, "number": -1}, {**ours, "number": "1"}, {**ours, "number": [1]}, {**ours, "fence": str(2**63)},
+        {**ours, "fence": "-1"}, {**ours, "fence": {}}, {**ours, "kind": {}}, {**ours, "kind": "noise"},
+    )  # fmt: skip
     async with subscriptions.watch(task) as watch:
-        for noise in (b"{", b"[]", b'{"fence":"x"}', b"\xff"):
+        for noise in (b"{", b"[]", b"1", b"\xff", *(json.dumps(body).encode() for body in foreign)):
             redis_admin.publish(keys.channel(task), noise)
             redis_admin.publish(keys.control, noise)
         await feed.tell([told(task, 1)])
         assert (await heard(watch)).number == 1
+
+
+async def test_what_control_tells_is_what_it_seems(
+    subscriptions: Subscriptions, redis_admin: PlainRedis, keys: Keys
+) -> None:
+    news: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+    subscriptions.on_control(news.put_nowait)
+    async with asyncio.timeout(5):
+        assert await news.get() == {"missed": True}
+        for noise in (b'{"drop":[{}]}', b'{"drop":"id"}', b'{"queue":7}', b'{"missed":true}'):
+            redis_admin.publish(keys.control, noise)
+        redis_admin.publish(keys.control, b'{"drop":[[],"a",null,"b"],"queue":"mails"}')
+        assert await news.get() == {"drop": []}
+        assert await news.get() == {"drop": ["a", "b"], "queue": "mails"}
+
+
+async def test_a_callback_that_breaks_silences_nobody(
+    feed: Feed, subscriptions: Subscriptions, redis_admin: PlainRedis, keys: Keys
+) -> None:
+    news: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+
+    def break_down(_: dict[str, object]) -> None:
+        raise TypeError("unhashable type: 'dict'")
+
+    subscriptions.on_control(break_down)
+    subscriptions.on_control(news.put_nowait)
+    task = entry().id
+    async with asyncio.timeout(5), subscriptions.watch(task) as watch:
+        assert await news.get() == {"missed": True}
+        redis_admin.publish(keys.control, b'{"queue":"mails"}')
+        assert await news.get() == {"queue": "mails"}
+        await feed.tell([told(task, 1)])
+        assert (await heard(watch)).number == 1
+
+
+async def test_whatever_breaks_the_listening_it_goes_on_behind_a_gap(
+    feed: Feed, subscriptions: Subscriptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(_: bytes) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("nobody thought of this")
+
+    task = entry().id
+    async with subscriptions.watch(task) as watch:
+        monkeypatch.setattr(hearing, "_parse", break_down)
+        await feed.tell([told(task, 1)])
+        assert await heard(watch) == Gap()
+        await feed.tell([told(task, 2)])
+        assert (await heard(watch)).number == 2
+
+
+async def test_a_connection_that_died_silently_is_a_gap_and_then_all_goes_on(
+    redis_url: str, feed: Feed, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(hearing, "_PONG_SECONDS", 0.1)
+    line = Line(redis_url)
+    clients = connect(await line.open())
+    subscriptions = Subscriptions(clients[0], keys)
+    subscriptions.start()
+    task = entry().id
+    async with subscriptions.watch(task) as watch:
+        line.silence()
+        await feed.tell([told(task, 1)])
+        assert await heard(watch) == Gap()
+        await feed.tell([told(task, 2)])
+        assert (await heard(watch)).number == 2
+    await subscriptions.stop()
+    for client in clients:
+        await client.aclose()
+    await line.close()
+
+
+async def test_a_quiet_connection_is_kept(
+    redis_clients: tuple[Redis, Redis], feed: Feed, keys: Keys, redis_admin: PlainRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "_SILENCE_SECONDS", 0.02)
+    subscriptions = Subscriptions(redis_clients[0], keys)
+    task = entry().id
+    async with subscriptions.watch(task) as watch:
+        subscriptions.start()
+        assert await heard(watch) == Gap()
+        pinged = commandstat(redis_admin, "ping") + 3
+        async with asyncio.timeout(5):
+            while commandstat(redis_admin, "ping") < pinged:  # noqa: ASYNC110 - Redis tells nobody
+                await asyncio.sleep(0.01)
+        await feed.tell([told(task, 1)])
+        assert (await heard(watch)).number == 1, "and no Gap"
+    await subscriptions.stop()
+
+
+def commandstat(redis_admin: PlainRedis, command: str) -> int:
+    return redis_admin.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
 
 
 async def test_the_stream_keeps_what_was_told_and_a_repeat_is_harmless(

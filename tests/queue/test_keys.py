@@ -25,7 +25,7 @@ async def test_the_keys_are_those_of_the_contract(redis_clients: tuple[Redis, Re
     assert await commands.hget(f"aurea:tasks:{running.id}", "status") == b"running"
     assert await commands.hget(f"aurea:tasks:{mail.id}", "payload") == mail.payload
     await commands.zadd("aurea:leases", {running.id: 1})  # as if it had run out
-    (over,) = await queue.take_over(SWEEPER, 5, HOLD_MS)
+    (over,), _ = await queue.take_over(SWEEPER, 5, HOLD_MS)
     assert await commands.get(f"aurea:lock:{running.id}") == f"{SWEEPER}:{over.fence}".encode()
     await queue.settle(SWEEPER, [ending(over, State.QUEUED)])
     assert await commands.zrange("aurea:queue", 0, -1) == [running.id.encode()]

@@ -6,14 +6,17 @@ from collections.abc import Awaitable
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.filters import TaskFilter
+from orchestrator.ledger.database import REFUSED, Database, is_strange
 from orchestrator.ledger.migrate import migrate
 from orchestrator.ledger.pool import _names_transaction_pooler, open_pool
 from orchestrator.ledger.postgres import Inserted, PostgresLedger
+from orchestrator.operations.patience import patiently
 from tests.conftest import Servers
-from tests.store.samples import TENANT, claim_of, ending_of, new_task, waiting
+from tests.store.samples import CLOCK, TENANT, claim_of, ending_of, new_task, waiting
 
 
 async def test_a_pool_opens_while_postgres_is_away_and_serves_when_it_is_back(own_servers: Servers) -> None:
@@ -112,3 +115,43 @@ async def test_behind_a_transaction_pooler_nothing_is_kept_in_a_session(database
         assert await connection.fetchval("select count(*) from pg_prepared_statements") == 0
         assert await connection.fetchval("show plan_cache_mode") == "auto"
     await pool.close()
+
+
+@pytest.mark.parametrize("state", ["55P03", "28P01", "3D000", "42P01", "58030", "XX000", "ZZ999"])
+async def test_whatever_postgres_says_that_blames_no_data_is_unavailable(pool: asyncpg.Pool, state: str) -> None:
+    with pytest.raises(Unavailable) as raised:
+        await Database(pool).change(f"do $$ begin raise exception using errcode = '{state}'; end $$")
+    assert is_strange(raised.value.__cause__)
+
+
+@pytest.mark.parametrize("state", ["21000", "22003", "23514", "54000"])
+async def test_data_that_is_to_blame_is_named(pool: asyncpg.Pool, state: str) -> None:
+    with pytest.raises(REFUSED):
+        await Database(pool).change(f"do $$ begin raise exception using errcode = '{state}'; end $$")
+
+
+async def test_an_argument_that_cannot_be_sent_is_to_blame_itself(pool: asyncpg.Pool) -> None:
+    with pytest.raises(REFUSED):
+        await Database(pool).value("select $1::int", 2**40)
+    with pytest.raises(REFUSED):
+        await Database(pool).value("select $1::text", "\ud800")
+
+
+async def test_a_table_that_is_not_there_yet_is_waited_for_and_named_once(pool: asyncpg.Pool) -> None:
+    database = Database(pool)
+    tries: asyncio.Queue[None] = asyncio.Queue()
+
+    async def count() -> int:
+        tries.put_nowait(None)
+        counted: int = await database.value("select count(*) from not_yet")
+        return counted
+
+    with capture_logs() as lines:
+        counting = asyncio.create_task(patiently(CLOCK, count))
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                await tries.get()
+            await pool.execute("create table not_yet ()")
+            assert await counting == 0
+    refusals = [line for line in lines if line["event"] == "store_refuses"]
+    assert [line["reason"] for line in refusals] == ['relation "not_yet" does not exist']

@@ -103,12 +103,15 @@ async def test_a_task_that_nobody_started_in_time_expires(ledger: PostgresLedger
     queued_again = new_task(expires_at=CLOCK.now() - A_MINUTE)
     await ledger.insert([in_time, started, queued_again, new_task()])
     await ledger.settle([ending_of(claim_of(started, 3), failed(FLAKY)), crashed(queued_again, 4, lost=3)])
-    assert not await ledger.has_expired()
+    assert await ledger.expiring(10) == []
     await ledger.insert([late, late_and_delayed])
-    assert await ledger.has_expired()
-    assert len(await ledger.expire(Fence(7), limit=1)) == 1
-    assert len(await ledger.expire(Fence(8), limit=10)) == 1
-    assert await ledger.expire(Fence(9), limit=10) == []
+    both = await ledger.expiring(10)
+    assert sorted(both) == sorted([late.id, late_and_delayed.id])
+    assert len(await ledger.expiring(1)) == 1
+    assert [task.id for task in await ledger.expire(Fence(7), [late.id])] == [late.id]
+    everything = [task.id for task in (late, late_and_delayed, in_time, started, queued_again)]
+    assert [task.id for task in await ledger.expire(Fence(8), everything)] == [late_and_delayed.id]
+    assert await ledger.expire(Fence(9), everything) == []
     for task in (late, late_and_delayed):
         found = await read(ledger, task)
         assert (found.status, found.worker_id) == (State.EXPIRED, None)
@@ -123,15 +126,15 @@ async def test_expiry_leaves_out_a_row_that_is_being_written(pool: asyncpg.Pool,
     await ledger.insert([task])
     async with pool.acquire() as writer, writer.transaction():
         await writer.execute("select from orchestrator_tasks where id = $1 for update", task.id)
-        assert await ledger.expire(Fence(7), limit=10) == []
+        assert await ledger.expire(Fence(7), [task.id]) == []
 
 
 async def test_an_expired_task_that_is_opened_again_does_not_expire_at_once(ledger: PostgresLedger) -> None:
     task = new_task(expires_at=CLOCK.now() - A_MINUTE)
     await ledger.insert([task])
-    await ledger.expire(Fence(7), limit=10)
+    await ledger.expire(Fence(7), [task.id])
     await ledger.reopen(TENANT, [task.id], Fence(8), [None])
-    assert not await ledger.has_expired()
+    assert await ledger.expiring(10) == []
     assert (await read(ledger, task)).expires_at is None
 
 

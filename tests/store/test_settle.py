@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.domain.outcome import Expired, Released, Succeeded
+from orchestrator.domain.outcome import Expired, Outcome, Released, Succeeded
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.task import NewTask, Run, Task
 from orchestrator.ledger.postgres import PostgresLedger
@@ -127,17 +127,40 @@ async def test_a_crash_of_a_short_attempt_leaves_one_run_too(ledger: PostgresLed
 async def test_a_crash_found_by_a_second_sweeper_ends_the_same_run(ledger: PostgresLedger, task: NewTask) -> None:
     """The first one leased the task under 8 and vanished itself."""
     await ledger.start([claim_of(task, 5)])
-    await ledger.settle([crashed(task, 9, lost=8)])
+    assert await ledger.settle([crashed(task, 9, lost=5)]) == [True]
     _, runs = await read(ledger, task)
     assert [(run.fence, run.status) for run in runs] == [(5, RunStatus.CRASHED)]
 
 
-async def test_a_crash_does_not_rewrite_an_ending_that_was_recorded(ledger: PostgresLedger, task: NewTask) -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_a_crash_that_a_sweeper_has_recorded_is_not_counted_again(
+    ledger: PostgresLedger, task: NewTask, recorded: bool
+) -> None:
+    """The first sweeper vanished between its commit and its word to the queue."""
+    if recorded:
+        await ledger.start([claim_of(task, 5)])
+    assert await ledger.settle([crashed(task, 8, lost=5)]) == [True]
+    assert await ledger.settle([crashed(task, 8, lost=5)]) == [True], "the same batch again is on record"
+    before = await read(ledger, task)
+    assert await ledger.settle([crashed(task, 9, lost=5, crashes=1)]) == [False]
+    assert await read(ledger, task) == before
+
+
+@pytest.mark.parametrize("outcome", [failed(FLAKY), Released()], ids=["failed", "released"])
+async def test_a_run_that_has_ended_did_not_crash(ledger: PostgresLedger, task: NewTask, outcome: Outcome) -> None:
     """The worker vanished between its commit and its word to the queue."""
+    await ledger.settle([ending_of(claim_of(task, 5), outcome)])
+    before = await read(ledger, task)
+    assert await ledger.settle([crashed(task, 8, lost=5)]) == [False]
+    assert await read(ledger, task) == before
+
+
+async def test_a_short_attempt_behind_one_that_ended_may_crash(ledger: PostgresLedger, task: NewTask) -> None:
     await ledger.settle([ending_of(claim_of(task, 5), failed(FLAKY))])
-    await ledger.settle([crashed(task, 8, lost=5)])
-    _, runs = await read(ledger, task)
-    assert [(run.fence, run.status) for run in runs] == [(5, RunStatus.FAILED)]
+    assert await ledger.settle([crashed(task, 8, lost=6, attempt=2)]) == [True]
+    found, runs = await read(ledger, task)
+    assert (found.status, found.attempt, found.crashes) == (State.QUEUED, 2, 1)
+    assert [(run.fence, run.status) for run in runs] == [(5, RunStatus.FAILED), (6, RunStatus.CRASHED)]
 
 
 async def test_the_last_crash_makes_a_dead_letter(ledger: PostgresLedger, task: NewTask) -> None:

@@ -75,6 +75,18 @@ async def test_what_has_ended_or_waits_is_no_entry(pool: asyncpg.Pool, ledger: P
     assert [entry.id for entry in entries] == [live.id]
 
 
+async def test_what_is_final_is_told_from_what_is_not(pool: asyncpg.Pool, ledger: PostgresLedger) -> None:
+    tasks = [new_task() for _ in range(5)]
+    await ledger.insert(tasks)
+    _, running, done, cancelled, waiting = tasks
+    await ledger.start([claim_of(running, 1)])
+    await ledger.settle([ending_of(claim_of(done, 1))])
+    await ledger.cancel(TENANT, cancelled.id, Fence(2))
+    await wait_for_a_child(pool, waiting)
+    ended = await ledger.ended_of([*(task.id for task in tasks), new_task().id])
+    assert sorted(ended) == [done.id, cancelled.id]
+
+
 async def test_epochs_only_grow_whoever_asks(ledger: PostgresLedger) -> None:
     assert await ledger.last_epoch() == 0
     epochs = await asyncio.gather(*[ledger.next_epoch() for _ in range(20)])

@@ -135,3 +135,13 @@ def test_two_handlers_of_one_name_are_refused(here: Path):
     assert Handlers([one, one]).known() == ["one"]
     with pytest.raises(HandlerBroken):
         Handlers([one, make("one")])
+
+
+def test_a_file_runs_once_in_a_process_unless_it_failed(here: Path):
+    (here / "mine.py").write_text("with open('runs', 'a') as runs:\n    runs.write('x')\n" + ONE.format(name="one"))
+    assert discover(["mine.py"])["one"] is discover(["mine.py"])["one"]
+    assert (here / "runs").read_text() == "x"
+    (here / "broken.py").write_text("import nothing_of_that_name")
+    for _ in range(2):
+        with pytest.raises(HandlerBroken, match="nothing_of_that_name"):
+            load("broken.py")

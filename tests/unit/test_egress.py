@@ -71,6 +71,12 @@ async def test_the_refusal_names_the_host_and_the_variable_to_set() -> None:
             await client.get("http://localhost:1/")
 
 
+async def test_an_address_that_is_refused_is_named_once() -> None:
+    async with open_client() as client:
+        with pytest.raises(AddressRefused, match=r"^127\.0\.0\.1 is not a public address; "):
+            await client.get("http://127.0.0.1:1/")
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "gopher://x/", "ftp://x/", "unix:///run/x", "redis://x:6379/"])
 async def test_only_http_and_https_are_spoken(url: str) -> None:
     async with open_client() as client:

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.domain.ids import DEFAULT_TENANT, Fence, TaskId, WorkerId
-from orchestrator.domain.outcome import Crashed, Expired, Failed, Outcome, Released, Succeeded, Unfit, decide
+from orchestrator.domain.outcome import Crashed, Expired, Failed, Outcome, Released, Succeeded, Unbegun, Unfit, decide
 from orchestrator.domain.retry import RetryPolicy, backoff
 from orchestrator.domain.states import TRANSITIONS, RunStatus, State
 from orchestrator.domain.task import Claim, Entry, TaskError
@@ -32,6 +32,7 @@ def claim(attempt: int = 1, crashes: int = 0) -> Claim:
         (1, 0, Failed(REFUSED), State.FAILED, 1),
         (2, 0, Released(), State.QUEUED, 1),
         (2, 0, Unfit(BROKEN, 30.0), State.RETRYING, 1),
+        (2, 0, Unbegun(), State.QUEUED, 1),
         (1, 0, Crashed(), State.QUEUED, 1),
         (3, 2, Crashed(), State.FAILED, 3),
         (1, 0, Expired(), State.EXPIRED, 0),
@@ -53,7 +54,9 @@ def test_the_third_crash_is_marked_poison() -> None:
 
 
 def test_backoff_doubles_up_to_its_cap_and_chance_spreads_it_over_all_of_it() -> None:
-    assert [backoff(POLICY, failures, 0.999999) for failures in (1, 2, 3, 4, 99)] == pytest.approx([2, 4, 8, 10, 10], rel=1e-5)
+    assert [backoff(POLICY, failures, 0.999999) for failures in (1, 2, 3, 4, 99)] == pytest.approx(
+        [2, 4, 8, 10, 10], rel=1e-5
+    )
     assert backoff(POLICY, 3, 0.0) == 0.0
 
 

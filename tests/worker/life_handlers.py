@@ -11,6 +11,9 @@ from orchestrator.sdk import Context, Retry, SyncContext, Terminal, task
 
 STOPPED: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 COUNTED: Counter[str] = Counter()
+ENTERED: defaultdict[str, asyncio.Queue[int]] = defaultdict(asyncio.Queue)
+FINISH: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+LET_GO: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 
 class Word(BaseModel):
@@ -37,6 +40,21 @@ async def linger(payload: Word, ctx: Context) -> str:
         STOPPED[ctx.task_id].set()
         raise
     return "never"
+
+
+@task("clingy", max_retries=0)
+async def clingy(payload: Word, ctx: Context) -> str:
+    """Run until told to finish; when it is cancelled, unwind until let go."""
+    ENTERED[ctx.task_id].put_nowait(ctx.fence)
+    if payload.word != "quiet":
+        await ctx.log("here")
+    try:
+        await FINISH[ctx.task_id].wait()
+    except asyncio.CancelledError:
+        STOPPED[ctx.task_id].set()
+        await LET_GO[ctx.task_id].wait()
+        raise
+    return "done"
 
 
 @task("flaky", max_retries=3, retry_base_seconds=0.001)

@@ -244,3 +244,17 @@ async def test_why_says_that_a_worker_is_gone(house: House) -> None:
     answer = await why(house.runtime, DEFAULT_TENANT, task.id)
     assert answer.cause == "worker_gone"
     assert "vanished" in answer.detail
+
+
+async def test_what_was_claimed_ahead_is_given_back_when_no_slot_becomes_free(house: House) -> None:
+    async with house.worker(concurrency=1):
+        for _ in range(3):
+            await house.ended(await house.submit("count"))  # brisk: now it claims ahead
+        lingering = await house.submit("linger")
+        await house.running(lingering)
+        waiting = await house.submit("count")
+        async with house.worker(concurrency=1, name="worker-2"):
+            ended = await house.ended(waiting)
+        assert (ended.status, ended.attempt) == (State.SUCCEEDED, 1)
+        await cancel(house.runtime, DEFAULT_TENANT, lingering.id)
+        await house.ended(lingering)

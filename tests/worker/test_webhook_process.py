@@ -148,10 +148,32 @@ async def test_a_body_of_any_shape_is_taken(rules: Any) -> None:
         assert run.submitted[0].payload == {"all": body}
 
 
-async def test_without_rules_it_succeeds_and_says_how_to_add_them() -> None:
+async def test_without_rules_it_succeeds_and_names_both_ways_to_add_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     run = await process(delivery("push", **PUSH), None)
     assert run.result == {"matched": [], "submitted": []}
     assert RULES_VARIABLE in run.logs[0].text
+    assert str(tmp_path / "webhooks.toml") in run.logs[0].text
+
+
+async def test_rules_in_the_working_directory_come_and_go_while_the_worker_runs(
+    rules: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = delivery("push", **PUSH)
+    assert (await process(made, None)).result["matched"] == []
+    rules(rule()).rename(tmp_path / "webhooks.toml")
+    assert (await process(made, None)).result["matched"] == ["one"]
+    (tmp_path / "webhooks.toml").unlink()
+    gone = await process(made, None)
+    assert (gone.error, gone.result["matched"]) == (None, [])
+    (tmp_path / "webhooks.toml").mkdir()
+    unreadable = (await process(made, None)).error
+    assert unreadable is not None
+    assert "webhooks.toml cannot be read" in unreadable.message
+    assert RULES_VARIABLE not in unreadable.message
 
 
 async def test_that_no_rule_matched_is_told(rules: Any) -> None:
@@ -175,6 +197,7 @@ async def test_a_changed_file_is_read_anew(rules: Any) -> None:
         (rule() + rule(name='"two"', priority="12"), ["rule 2, priority: ", "less than or equal to 9"]),
         ('[[rule]]\nname = "x"\nsource = "github"\n', ["rule 1, type: Field required"]),
         (rule(whn="'true'"), ["rule 1, whn: Extra inputs"]),
+        (rule().replace("source", "sauce"), ["rule 1, sauce: Extra inputs", "rule 1, source: Field required"]),
         (rule() + rule(), ["two rules are called 'one'"]),
         (rule(when="'bodi.x == 1'"), ["rule 'one'", "no variable 'bodi'"]),
         (rule(when="'body.'"), ["rule 'one'", "is not CEL"]),
@@ -201,7 +224,7 @@ async def test_a_file_that_is_not_there_is_final_and_names_the_variable(tmp_path
     run = await process(delivery("push"), tmp_path / "none.toml")
     assert run.error is not None
     assert not run.error.retryable
-    assert RULES_VARIABLE in run.error.message
+    assert f"{RULES_VARIABLE} names {tmp_path / 'none.toml'}, which is not there" in run.error.message
 
 
 async def test_a_file_that_is_not_text_is_final(tmp_path: Path) -> None:

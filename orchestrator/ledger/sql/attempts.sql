@@ -30,7 +30,8 @@ with held as materialized (
 select coalesce(array_agg(place), '{}') from started
 
 -- name: settle
--- A crash ends the run that is on record, whoever finds it. A run that has ended is not written again.
+-- A crash ends the run that is on record, whoever finds it, unless an ending of that run is on record already: then it
+-- is refused. A run that has ended is not written again.
 with held as materialized (
   select e.*, t.status as was, t.fence as before, e.state::orchestrator_state as becomes,
     e.ending = 'crashed' and t.status = 'running' as on_record,
@@ -42,6 +43,7 @@ with held as materialized (
       delay_us, result, error, progress, place)
   join orchestrator_tasks t on t.id = e.id
   where t.fence <= e.fence and t.status < 'succeeded'
+    and (e.ending is distinct from 'crashed' or t.status = 'running' or t.fence < e.run)
   order by t.id
   for no key update of t
 ), kept as (
@@ -62,10 +64,10 @@ with held as materialized (
   insert into orchestrator_runs as r (task_id, fence, tenant, attempt, status, worker_id, started_at, finished_at,
     error, becomes, ended_by)
   select id, run_fence, tenant, run_attempt, ending::orchestrator_run_status, worker, began_at, ended_at, error::jsonb,
-    becomes, nullif(fence, run_fence) from kept where becomes <> 'expired'
+    becomes, nullif(fence, run_fence) from kept where ending is not null
   union all  -- a run still open under an older fence is over
   select id, before, tenant, run_attempt, 'crashed', worker, ended_at, ended_at, null, null, null
-    from kept where was = 'running' and before <> run_fence and becomes <> 'expired'
+    from kept where was = 'running' and before <> run_fence and ending is not null
   on conflict (task_id, fence) do update set status = excluded.status, finished_at = excluded.finished_at,
     error = excluded.error, becomes = excluded.becomes, ended_by = excluded.ended_by where r.status = 'running'
 )

@@ -46,16 +46,19 @@ with held as materialized (
 )
 select {task} from opened order by id
 
--- name: has_expired
-select exists (select from orchestrator_tasks where expires_at <= now() and status < 'running' and attempt = 0)
+-- name: expiring
+select id::text
+from orchestrator_tasks
+where expires_at <= now() and status < 'running' and attempt = 0
+order by expires_at
+limit $1::integer
 
 -- name: expire
 with held as materialized (
   select id
   from orchestrator_tasks
-  where expires_at <= now() and status < 'running' and attempt = 0 and fence <= $1::bigint
-  order by expires_at
-  limit $2::integer
+  where id = any($2::uuid[]) and expires_at <= now() and status < 'running' and attempt = 0 and fence <= $1::bigint
+  order by id
   for no key update skip locked
 ), ended as (
   update orchestrator_tasks t

@@ -21,6 +21,9 @@ from orchestrator_tasks
 where id = any($1::uuid[]) and status < 'waiting'
 order by orchestrator_tasks.id
 
+-- name: ended_of
+select id::text from orchestrator_tasks where id = any($1::uuid[]) and status >= 'succeeded'
+
 -- name: next_epoch
 select nextval('orchestrator_epoch')
 

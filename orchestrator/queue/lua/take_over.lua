@@ -1,9 +1,9 @@
 -- Lease anew, under higher fences, tasks whose lease ran out. A lease that the task's hash knows
--- nothing of (the queue was emptied) is removed: if it is missing, it is restored from Postgres.
+-- nothing of (the queue was emptied) is removed, and its id handed back to be restored from Postgres.
 -- KEYS     leases, epoch, tasks (prefix), lock (prefix)
 -- ARGV     worker, limit, hold_ms
 -- RETURNS  {"claimed", now_us, epoch, then for each task {task, payload, crashes, epoch, id, fence, attempt,
---          score, fence of the lost lease}} | {"no_epoch"}
+--          score, fence of the run that was lost}, or the bare id of a removed lease} | {"no_epoch"}
 local worker, hold, now = ARGV[1], ARGV[3], now_us()
 local now_ms = math.floor(now / 1000)
 local epoch, fence = read_epoch(KEYS[2], tonumber(ARGV[2]))
@@ -18,11 +18,16 @@ for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", decimal(now_ms)
     redis.call("HINCRBY", KEYS[2], "counter", 1)
     local lease = worker .. ":" .. decimal(fence)
     redis.call("SET", KEYS[4] .. id, lease, "PX", hold)
-    local lost, started, score = string.match(row[6], ":(%d+) (%d+) (%d+)$")
+    local held, started, score = string.match(row[6], ":(%d+) (%d+) (%d+)$")
+    -- A lease that was itself a take-over leaves the first one's run to be settled.
+    redis.call("HSETNX", task, "lost", held)
     redis.call("HSET", task, "lease", lease .. " " .. started .. " " .. score)
     redis.call("ZADD", KEYS[1], decimal(now_ms + hold), id)
-    row[5], row[6], row[7], row[8], row[9] = id, fence, tonumber(row[5]), tonumber(score), tonumber(lost)
+    local lost = tonumber(redis.call("HGET", task, "lost"))
+    row[5], row[6], row[7], row[8], row[9] = id, fence, tonumber(row[5]), tonumber(score), lost
     reply[#reply + 1] = row
+  else
+    reply[#reply + 1] = id
   end
 end
 return reply

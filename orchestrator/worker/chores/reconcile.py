@@ -2,7 +2,8 @@
 
 Three paces: an epoch that is missing or behind is opened at once, and a full pass follows after the workers had
 time to assert the leases they hold; tasks created in the last seconds are looked at every second; and a slow full
-pass goes on for ever.
+pass goes on for ever. Nothing is put back between an epoch and its first full pass. The other way round, what Redis
+holds and Postgres has ended is `strays`.
 """
 
 from datetime import datetime, timedelta
@@ -11,15 +12,17 @@ import structlog
 
 from orchestrator.domain.ids import TaskId
 from orchestrator.operations.fences import open_epoch
-from orchestrator.operations.rebuild import BEGINNING, mend_fresh, mend_page, remember_pauses
+from orchestrator.operations.rebuild import BEGINNING, mend_fresh, mend_page
 from orchestrator.runtime import Runtime
 from orchestrator.worker.chores.chore import Chore
+from orchestrator.worker.chores.strays import Strays
 
 _log = structlog.get_logger("orchestrator.reconcile")
 
 _ASSERT_SECONDS = 2.5
 """Two beats of the slowest heartbeat, and some: running work is known again before the rest is put back."""
 _LOOK_BACK = timedelta(seconds=60)
+"""How far `fresh` looks back at most, however long this process has not led: the full pass finds what is older."""
 
 
 class Reconciler:
@@ -38,6 +41,7 @@ class Reconciler:
             Chore("epoch", 1.0, self._watch_epoch),
             Chore("fresh", 1.0, self._look_at_fresh),
             Chore("full_pass", 5.0, self._go_on),
+            Chore("strays", 2.0, Strays(self._runtime).look),
         ]
 
     async def _watch_epoch(self) -> bool:
@@ -46,29 +50,37 @@ class Reconciler:
         now = self._runtime.clock.monotonic()
         if epoch != self._epoch_seen:
             self._epoch_seen, self._epoch_seen_at = epoch, now
-            await remember_pauses(self._runtime)
-        if epoch != self._rebuilt_epoch and now - self._epoch_seen_at >= _ASSERT_SECONDS:
-            await self._rebuild()
+        asserted = now - self._epoch_seen_at >= _ASSERT_SECONDS
+        if epoch is not None and epoch != self._rebuilt_epoch and asserted:
+            await self._rebuild(epoch)
             self._rebuilt_epoch = epoch
         return False
 
-    async def _rebuild(self) -> None:
+    async def _rebuild(self, epoch: int) -> None:
         began = self._runtime.clock.monotonic()
         after: TaskId | None = BEGINNING
         total = 0
         while after is not None:
-            after, mended = await mend_page(self._runtime, after)
+            after, mended = await mend_page(self._runtime, after, epoch)
             total += mended
         took = round(self._runtime.clock.monotonic() - began, 2)
-        _log.info("queue_rebuilt", epoch=self._epoch_seen, tasks=total, seconds=took)
+        _log.info("queue_rebuilt", epoch=epoch, tasks=total, seconds=took)
+
+    async def _standing(self) -> int | None:
+        """The queue's epoch, once its first full pass was made; None before."""
+        epoch = await self._runtime.queue.epoch()
+        return epoch if epoch == self._rebuilt_epoch else None
 
     async def _look_at_fresh(self) -> bool:
-        self._fresh_since, _ = await mend_fresh(self._runtime, self._fresh_since)
+        epoch = await self._standing()
+        if epoch is not None:
+            since = max(self._fresh_since, self._runtime.clock.now() - _LOOK_BACK)
+            self._fresh_since, _ = await mend_fresh(self._runtime, since, epoch)
         return False
 
     async def _go_on(self) -> bool:
-        if self._rebuilt_epoch is None:
-            return False  # the first pass is the rebuild's
-        after, _ = await mend_page(self._runtime, self._full_after)
-        self._full_after = BEGINNING if after is None else after
+        epoch = await self._standing()
+        if epoch is not None:
+            after, _ = await mend_page(self._runtime, self._full_after, epoch)
+            self._full_after = BEGINNING if after is None else after
         return False

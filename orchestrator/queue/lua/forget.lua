@@ -1,0 +1,16 @@
+-- Forget tasks that the caller still leases. Nobody is told, and nothing keeps them from being queued again at once.
+-- KEYS     leases, tasks (prefix), lock (prefix)
+-- ARGV     worker; then for each lease: id, fence
+-- RETURNS  {"forgotten", ids}
+local worker, reply = ARGV[1], { "forgotten" }
+for at = 2, #ARGV, 2 do
+  local id, fence = ARGV[at], ARGV[at + 1]
+  local task, lock = KEYS[2] .. id, KEYS[3] .. id
+  -- Below epoch 0 there is no fence: what an emptied queue holds nothing of is not the caller's to forget.
+  if holds(redis.call("GET", lock), task, worker .. ":" .. fence, fence, 0) then
+    redis.call("UNLINK", task, lock)
+    redis.call("ZREM", KEYS[1], id)
+    reply[#reply + 1] = id
+  end
+end
+return reply

@@ -19,7 +19,8 @@ from app.issues import issues_of, query_refusal
 from app.openapi import describe
 from app.problems import http_problem, problem_of
 from app.webhooks.source import find_sources
-from orchestrator.domain.errors import AureaError
+from orchestrator.domain.errors import AureaError, Unavailable
+from orchestrator.operations.patience import log_if_strange
 from orchestrator.operations.submit import Intake
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
@@ -97,6 +98,8 @@ def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
 async def _refuse(request: Request, error: Exception) -> Response:
     match error:
         case AureaError():
+            if isinstance(error, Unavailable):
+                log_if_strange(error)
             problem = problem_of(error)
         case RequestValidationError():
             sent = {**request.query_params, **request.path_params}

@@ -32,11 +32,17 @@ async def patiently(clock: Clock, act: Callable[[], Awaitable[T]]) -> T:
             failures += 1
             if failures == 1:
                 _log.warning("store_away", reason=str(away))
-            if not strange and is_strange(away.__cause__):
-                strange = True
-                _log.error("store_refuses", reason=str(away.__cause__), kind=type(away.__cause__).__name__)
+            strange = strange or log_if_strange(away)
             await asyncio.sleep(clock.chance() * min(_LONGEST_SECONDS, 0.05 * 2.0 ** min(failures, 10)))
         else:
             if failures:
                 _log.info("store_back", failures=failures)
             return answer
+
+
+def log_if_strange(away: Unavailable) -> bool:
+    """Log what Postgres said when no outage explains it; whether that was so."""
+    if not is_strange(away.__cause__):
+        return False
+    _log.error("store_refuses", reason=str(away.__cause__), kind=type(away.__cause__).__name__)
+    return True

@@ -37,9 +37,10 @@ class Edge:
         runtime = scope["app"].state.runtime
         started = runtime.clock.monotonic()
         headers = dict(scope["headers"])
-        scope.setdefault("state", {})["traceparent"] = (
-            runtime.traces.here() or _given(headers.get(b"traceparent")) or runtime.clock.traceparent()
-        )
+        given = _given(headers.get(b"traceparent"))
+        span = runtime.traces.serve(scope["method"], given)
+        traceparent = given or runtime.clock.traceparent() if span is None else span.traceparent
+        scope.setdefault("state", {})["traceparent"] = traceparent
         answer = _Answer(send, headers.get(b"x-request-id"))
         try:
             await self._answered(scope, receive, answer)
@@ -48,6 +49,8 @@ class Edge:
             template = getattr(route, "path", "unmatched")
             seconds = runtime.clock.monotonic() - started
             runtime.metrics.http(scope["method"], template, answer.status or _GONE, seconds)
+            if span is not None:
+                span.end(scope["method"], template, answer.status or _GONE)
 
     async def _answered(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:

@@ -66,12 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        telemetry={
-            "tracing": settings.otel_exporter_otlp_endpoint is not None,
-            "operation_spans": False,
-            "metrics": False,
-            "logs": False,
-        },
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # spans are made by the edge
     )
     app.add_middleware(Edge)
     for kind in (AureaError, HTTPException, RequestValidationError):

@@ -1,7 +1,8 @@
 """The spans of this system, made with OpenTelemetry; imported only when tracing is on.
 
-Outgoing requests get their CLIENT spans from OpenTelemetry's httpx2 instrumentation, the API its SERVER spans from
-FastAPI itself: both use the provider that `export_to` makes the process' own.
+Outgoing requests get their CLIENT spans from OpenTelemetry's httpx2 instrumentation, which uses the provider that
+`export_to` makes the process' own. The API's SERVER spans are made here: FastAPI's own cost a request that is not
+sampled as much as all the rest of it.
 """
 
 from contextvars import Token
@@ -62,9 +63,12 @@ class Spans:
         HTTPX2ClientInstrumentor().uninstrument()
         self._provider.shutdown()
 
-    def here(self) -> str | None:
-        current = trace.get_current_span().get_span_context()
-        return _traceparent(current) if current.is_valid else None
+    def serve(self, method: str, given: str | None) -> "ServerSpan | None":
+        if given is not None and given.endswith("-00"):
+            return None
+        above = Context() if given is None else _context_of(_span_context(given))
+        span = self._tracer.start_span(method, above, SpanKind.SERVER, {"http.request.method": method})
+        return ServerSpan(span) if span.is_recording() else None
 
     def send(self, task_id: TaskId, queue: str, parent: str | None) -> str:
         current = trace.get_current_span().get_span_context()
@@ -74,10 +78,10 @@ class Spans:
             above = None
         elif parent is None:
             above = Context()
+        elif parent.endswith("-00"):
+            return parent
         else:
             above = _context_of(_span_context(parent))
-            if not trace.get_current_span(above).get_span_context().trace_flags.sampled:
-                return parent
         span = self._tracer.start_span(f"send {queue}", above, SpanKind.PRODUCER, _attributes("send", queue, task_id))
         span.end()
         return _traceparent(span.get_span_context())
@@ -116,6 +120,26 @@ class AttemptSpan:
         if error_type is not None:
             self.fail(error_type)
         context.detach(self._before)
+        self._span.end()
+
+
+class ServerSpan:
+    """The current span while a request is answered."""
+
+    __slots__ = ("_before", "_span", "traceparent")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._before: Token[Context] = context.attach(trace.set_span_in_context(span, Context()))
+        self.traceparent = _traceparent(span.get_span_context())
+
+    def end(self, method: str, route: str, status: int) -> None:
+        """`route` is the template, such as `/tasks/{id}`."""
+        context.detach(self._before)
+        self._span.update_name(f"{method} {route}")
+        self._span.set_attributes({"http.route": route, "http.response.status_code": status})
+        if status >= 500:
+            self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
 

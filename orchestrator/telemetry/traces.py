@@ -16,7 +16,7 @@ from orchestrator.domain.task import Claim, TaskError
 from orchestrator.telemetry import logs
 
 if TYPE_CHECKING:
-    from orchestrator.telemetry.spans import AttemptSpan, Spans
+    from orchestrator.telemetry.spans import AttemptSpan, ServerSpan, Spans
 
 _current: ContextVar[str | None] = ContextVar("aurea_traceparent", default=None)
 
@@ -27,13 +27,12 @@ class Traces:
     def __init__(self, spans: "Spans | None" = None) -> None:
         self._spans = spans
 
-    @property
-    def on(self) -> bool:
-        return self._spans is not None
+    def serve(self, method: str, given: str | None) -> "ServerSpan | None":
+        """The span of an HTTP request, below the caller's `given` traceparent; None when it is not sampled.
 
-    def here(self) -> str | None:
-        """The traceparent of the span that is current, for instance the server span of this request."""
-        return self._spans.here() if self._spans is not None else _current.get()
+        Enter it around the request. Nothing but a decision is made for a request that is not sampled.
+        """
+        return None if self._spans is None else self._spans.serve(method, given)
 
     def send(self, task_id: TaskId, queue: str, parent: str | None) -> str | None:
         """Record that a task is submitted, and return the traceparent to store with it.

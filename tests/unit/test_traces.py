@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -157,7 +156,7 @@ async def test_a_task_submitted_by_a_handler_joins_its_trace(traces: Traces, exp
 
 async def test_switched_off_the_ids_still_travel(http: httpx2.AsyncClient, httpserver: HTTPServer) -> None:
     traces = Traces()
-    assert not traces.on
+    assert traces.serve("GET", SAMPLED) is None
     assert traces.send(TASK, "slow", None) is None
     assert traces.send(TASK, "slow", UNSAMPLED) == UNSAMPLED
     with traces.process(claim(UNSAMPLED)):
@@ -176,21 +175,22 @@ async def test_log_lines_of_an_attempt_name_its_task_and_trace(traces: Traces, o
     assert dict(logs.bound()) == {}
 
 
-async def test_the_server_span_of_the_api_is_above_the_submit(traces: Traces, exporter: InMemorySpanExporter) -> None:
-    provider = traces._spans._provider  # type: ignore[union-attr]
-    app = FastAPI(telemetry={"tracer_provider": provider, "metrics": False, "logs": False, "operation_spans": False})
-
-    @app.post("/tasks")
-    async def submit() -> str | None:
-        return traces.send(TASK, "default", None)
-
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as client:
-        answer = await client.post("/tasks", headers={"traceparent": SAMPLED})
+def test_the_server_span_of_a_request_is_above_the_submit(traces: Traces, exporter: InMemorySpanExporter) -> None:
+    request = traces.serve("POST", SAMPLED)
+    assert request is not None
+    sent = traces.send(TASK, "default", request.traceparent)
+    request.end("POST", "/tasks", 201)
     spans = by_name(exporter)
     assert f"{spans['POST /tasks'].parent.span_id:016x}" == "b" * 16
     assert spans["send default"].parent.span_id == spans["POST /tasks"].context.span_id
-    assert answer.json()[3:35] == "a" * 32
+    assert sent is not None
+    assert sent[3:35] == "a" * 32
+
+
+def test_a_request_that_is_not_sampled_makes_no_span(traces: Traces, exporter: InMemorySpanExporter) -> None:
+    assert traces.serve("GET", UNSAMPLED) is None
+    assert traces.send(TASK, "default", UNSAMPLED) == UNSAMPLED
+    assert exporter.get_finished_spans() == ()
 
 
 EXPORTING = """
@@ -211,4 +211,4 @@ def test_spans_reach_a_collector_when_an_endpoint_is_set(httpserver: HTTPServer)
 
 
 def test_without_an_endpoint_tracing_is_off() -> None:
-    assert not open_traces(None, 1.0, "aurea-worker").on
+    assert open_traces(None, 1.0, "aurea-worker").serve("GET", None) is None

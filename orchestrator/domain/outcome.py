@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass, replace
 
-from orchestrator.domain.retry import MAX_CRASHES, RetryPolicy, backoff
+from orchestrator.domain.retry import MAX_CRASHES, MOST_CRASHES, RetryPolicy, backoff
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.task import Claim, Settlement, TaskError
 
@@ -43,7 +43,9 @@ class Unfit:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The worker vanished: its lease ran out."""
+    """The worker vanished: its lease ran out. `alone`: the task's own process died, and nothing else with it."""
+
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,8 @@ def decide(
             return replace(not_begun, state=State.RETRYING, delay_us=int(wait_seconds * 1e6), error=error)
         case Expired():
             return replace(not_begun, state=State.EXPIRED)
-        case Crashed():
-            return _crashed(claim, crashes + 1)
+        case Crashed(alone):
+            return _crashed(claim, crashes + 1, alone)
         case Failed(error, after_seconds):
             failed = replace(counted, state=State.FAILED, run_status=RunStatus.FAILED, error=error)
             failures = claim.attempt - crashes
@@ -91,11 +93,11 @@ def decide(
             return replace(failed, state=State.RETRYING, delay_us=max(0, int(delay * 1e6)))
 
 
-def _crashed(claim: Claim, crashes: int) -> Settlement:
-    poison = crashes >= MAX_CRASHES
+def _crashed(claim: Claim, crashes: int, alone: bool) -> Settlement:
+    poison = crashes >= (MAX_CRASHES if alone else MOST_CRASHES)
     error = TaskError(
         type="poison" if poison else "crashed",
-        message=f"its worker vanished while it ran, {crashes} of {MAX_CRASHES} times",
+        message=f"its {'process' if alone else 'worker'} vanished while it ran, crash {crashes}",
         retryable=not poison,
         fingerprint=f"poison:{claim.entry.type}" if poison else f"crashed:{claim.entry.type}",
     )

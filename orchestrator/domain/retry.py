@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 MAX_CRASHES = 3
 """The third crash under the same task makes it a dead letter marked `poison`."""
+MOST_CRASHES = 10
+"""A suspect runs alone, so that the death of its worker is not its doing; but this often is enough."""
 
 
 @dataclass(frozen=True, slots=True)

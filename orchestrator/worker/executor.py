@@ -5,6 +5,7 @@ a newer fence exists, CancelledError when the worker cancelled it. In each case 
 behind), and nothing that it still tells is written.
 """
 
+import asyncio
 import types
 from asyncio import timeout
 from collections.abc import Coroutine, Generator
@@ -21,6 +22,8 @@ from orchestrator.worker.failure import fail
 from orchestrator.worker.isolation import run_in_process
 from orchestrator.worker.performance import perform
 
+_SUSPECTS_AT_ONCE = 2
+"""Each is a process to start; many at once would take so long that a storm of kills catches all of them again."""
 UNKNOWN_TYPE_RETRY_SECONDS = 30.0
 """In a rolling release a worker that knows the type is there within a few of these."""
 
@@ -32,12 +35,19 @@ class Executor:
         self._handlers = handlers
         self._by_type = dict(handlers)
         self._bench = bench
+        self._suspects = asyncio.Semaphore(_SUSPECTS_AT_ONCE)
 
     async def run(self, claim: Claim) -> Outcome:
         """Return what the attempt came to; what it told is in the journal, not always written yet.
 
         Raises LeaseLost, and CancelledError when this call is cancelled.
         """
+        if not is_suspect(claim.entry.crashes):
+            return await self._run(claim)
+        async with self._suspects:
+            return await self._run(claim)
+
+    async def _run(self, claim: Claim) -> Outcome:
         handler = self._by_type.get(claim.entry.type)
         if handler is None:
             reason = str(UnknownType(claim.entry.type, self._handlers.known()))

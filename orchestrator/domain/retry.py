@@ -7,7 +7,7 @@ spreads a herd best (AWS Architecture Blog, "Exponential Backoff And Jitter").
 from dataclasses import dataclass
 
 MAX_CRASHES = 3
-"""The third crash under the same task makes it a dead letter marked `poison`."""
+"""The third crash makes a dead letter marked `poison`, when it was the death of the task's own process."""
 MOST_CRASHES = 10
 """A suspect runs alone, so that the death of its worker is not its doing; but this often is enough."""
 

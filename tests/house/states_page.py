@@ -21,7 +21,7 @@ CAUSES = {
     (State.QUEUED, State.CANCELLED): CANCEL,
     (State.QUEUED, State.EXPIRED): "`expires_at` passed before it started",
     (State.RUNNING, State.SUCCEEDED): "the handler returned",
-    (State.RUNNING, State.FAILED): "a terminal error, the last retry used up, or the third crash",
+    (State.RUNNING, State.FAILED): "a terminal error, the last retry used up, or a crash too many",
     (State.RUNNING, State.RETRYING): "an error that a retry may cure",
     (State.RUNNING, State.WAITING): "the handler waits for something and gives its worker back",
     (State.RUNNING, State.QUEUED): "its worker left and gave it back, or vanished",

@@ -43,9 +43,13 @@ class Unfit:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """The worker vanished: its lease ran out. `alone`: the task's own process died, and nothing else with it."""
+    """The worker vanished: its lease ran out. `begun`: the handler had begun for certain.
 
-    alone: bool = False
+    The task's own process died, or the attempt was on record as running. Without it a worker may have died before
+    the handler's turn came.
+    """
+
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,8 @@ def decide(
             return replace(not_begun, state=State.RETRYING, delay_us=int(wait_seconds * 1e6), error=error)
         case Expired():
             return replace(not_begun, state=State.EXPIRED)
-        case Crashed(alone):
-            return _crashed(claim, crashes + 1, alone)
+        case Crashed(begun):
+            return _crashed(claim, crashes + 1, begun)
         case Failed(error, after_seconds):
             failed = replace(counted, state=State.FAILED, run_status=RunStatus.FAILED, error=error)
             failures = claim.attempt - crashes
@@ -93,11 +97,11 @@ def decide(
             return replace(failed, state=State.RETRYING, delay_us=max(0, int(delay * 1e6)))
 
 
-def _crashed(claim: Claim, crashes: int, alone: bool) -> Settlement:
-    poison = crashes >= (MAX_CRASHES if alone else MOST_CRASHES)
+def _crashed(claim: Claim, crashes: int, begun: bool) -> Settlement:
+    poison = crashes >= (MAX_CRASHES if begun else MOST_CRASHES)
     error = TaskError(
         type="poison" if poison else "crashed",
-        message=f"its {'process' if alone else 'worker'} vanished while it ran, crash {crashes}",
+        message=f"its worker vanished {'while it ran' if begun else 'before it was seen to run'}, crash {crashes}",
         retryable=not poison,
         fingerprint=f"poison:{claim.entry.type}" if poison else f"crashed:{claim.entry.type}",
     )

@@ -7,9 +7,9 @@ spreads a herd best (AWS Architecture Blog, "Exponential Backoff And Jitter").
 from dataclasses import dataclass
 
 MAX_CRASHES = 3
-"""The third crash makes a dead letter marked `poison`, when it was the death of the task's own process."""
+"""The third crash makes a dead letter marked `poison`."""
 MOST_CRASHES = 10
-"""A suspect runs alone, so that the death of its worker is not its doing; but this often is enough."""
+"""The same where it is not known whether the handler had begun: a storm of kills catches tasks that only waited."""
 
 
 @dataclass(frozen=True, slots=True)

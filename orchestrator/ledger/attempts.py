@@ -32,6 +32,13 @@ class Attempts:
         )
         return {claims[place - 1].entry.id for place in places}
 
+    async def on_record(self, claims: Sequence[Claim]) -> set[TaskId]:
+        """Return those whose run stands there as running: the handler had begun."""
+        places = await self._database.value(
+            _SQL["on_record"], [claim.entry.id for claim in claims], [claim.run_fence for claim in claims]
+        )
+        return {claims[place - 1].entry.id for place in places}
+
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Record endings, tasks and runs in one statement; answer in order whether each was accepted.
 

@@ -14,8 +14,9 @@ import structlog
 from orchestrator.domain.events import OUTCOME
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.outcome import Crashed, decide
-from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.retry import RetryPolicy, is_suspect
 from orchestrator.domain.states import State
+from orchestrator.domain.task import Claim, Settlement
 from orchestrator.operations.fences import fresh_fence
 from orchestrator.operations.rebuild import restore
 from orchestrator.operations.settle import settle
@@ -53,13 +54,20 @@ async def take_back(runtime: Runtime, sweeper: WorkerId) -> int:
         return 0
     _log.warning("leases_expired", task_ids=found[:20], tasks=len(found))
     if claims:
-        endings = [decide(claim, Crashed(), _ANY_POLICY, chance=0.0) for claim in claims]
+        endings = await _crashes(runtime, claims)
         accepted = await settle(runtime, sweeper, endings)
         refused = [(claim.entry.id, claim.fence) for claim, fresh in zip(claims, accepted, strict=True) if not fresh]
         # Only what is still this sweeper's: after a pause another may hold the task, and run it.
         astray += await runtime.queue.forget(sweeper, refused)
     await restore(runtime, astray)
     return len(found)
+
+
+async def _crashes(runtime: Runtime, claims: Sequence[Claim]) -> list[Settlement]:
+    """Decide what becomes of tasks whose worker vanished; where the next crash is the last, ask whether they ran."""
+    suspects = [claim for claim in claims if is_suspect(claim.entry.crashes)]
+    begun = await runtime.ledger.on_record(suspects) if suspects else set()
+    return [decide(claim, Crashed(claim.entry.id in begun), _ANY_POLICY, chance=0.0) for claim in claims]
 
 
 async def drop_ended(runtime: Runtime, ids: Sequence[TaskId]) -> int:

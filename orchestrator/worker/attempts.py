@@ -22,7 +22,7 @@ from orchestrator.domain.errors import DeadLetter, LeaseLost
 from orchestrator.domain.events import FAILURE, EventKind, Told
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.outcome import Expired, Failed, Outcome, Released, Unbegun, decide
-from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.retry import RetryPolicy, is_suspect
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Settlement
 from orchestrator.operations.settle import settle
@@ -228,7 +228,7 @@ class Attempts:
                 return Expired()
             if not claim.settled_epoch and not await self._recorder.confirm(claim):
                 return None
-            if claim.settled_epoch:
+            if claim.settled_epoch and not is_suspect(claim.entry.crashes):
                 self._recorder.watch(claim)
             return await self._executor.run(claim)
         except LeaseLost:

@@ -76,3 +76,5 @@ class Bench:
     token_join_seconds: float = 0.025
     """Tokens that follow within this time travel as one event."""
     threads: Threads = field(default_factory=Threads)
+    begun: Callable[[Claim], None] = lambda _: None
+    """Hears when the handler of an attempt that has a process of its own begins."""

@@ -72,6 +72,7 @@ async def _attempt(start: Frame, worker: RemoteWorker) -> Succeeded | Failed:
     memory_mb = start["memory_mb"]
     if memory_mb is not None:
         _limit_memory(memory_mb)
+    worker.begin()
     outcome = await perform(handler, context)
     context.telling.close()
     if isinstance(outcome, Failed) and outcome.error.type == MemoryError.__name__ and memory_mb is not None:

@@ -52,7 +52,7 @@ async def run_in_process(handler: Handler, source: str, context: AttemptContext)
     except OSError as error:
         return fail(handler.name, "process_not_started", f"no process could be started for it: {error}")
     if outcome is None and is_suspect(context.claim.entry.crashes):
-        return Crashed(alone=True)
+        return Crashed(begun=True)
     if outcome is None:
         return fail(handler.name, "process_died", _cause_of_death(child.process.returncode))
     return outcome
@@ -115,6 +115,8 @@ async def _serve(child: _Child, context: AttemptContext) -> Succeeded | Failed |
                 case "tell":
                     context.telling.tell(EventKind(frame["kind"]), frame["data"].encode())
                     await context.bench.journal.room()
+                case "begun":
+                    context.bench.begun(context.claim)
                 case "outcome":
                     return read_outcome(frame)
                 case "lost":

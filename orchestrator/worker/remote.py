@@ -26,6 +26,10 @@ class RemoteWorker:
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[Frame]] = {}
 
+    def begin(self) -> None:
+        """Say that the handler begins; what went before was this process' start."""
+        write_frame(self._writer, {"op": "begun"})
+
     def append(self, told: Told) -> None:
         """The worker numbers what it is told; it gives the event its place."""
         write_frame(self._writer, {"op": "tell", "kind": told.kind, "data": told.data})

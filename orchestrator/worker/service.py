@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from orchestrator.domain.ids import TaskId, WorkerId
+from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
 from orchestrator.operations.patience import patiently
 from orchestrator.operations.request import Origin, TaskRequest
@@ -50,11 +51,11 @@ class WorkerService:
         self._runtime = runtime
         self._facts = facts
         self._intake = Intake(runtime)
-        recorder = Recorder(runtime)
-        self._journal = Journal(runtime, recorder)
+        self._recorder = Recorder(runtime)
+        self._journal = Journal(runtime, self._recorder)
         self._threads = Threads()
         executor = Executor(runtime.handlers, self._bench())
-        self._attempts = Attempts(runtime, facts.worker, executor, self._journal, recorder, facts.concurrency)
+        self._attempts = Attempts(runtime, facts.worker, executor, self._journal, self._recorder, facts.concurrency)
         self._worker = Worker(runtime, facts.worker, self._attempts, facts.queues)
         self._heartbeat = Heartbeat(
             connections,
@@ -114,7 +115,13 @@ class WorkerService:
             allow_private=self._facts.allow_private,
             http_headers=outgoing_headers,
             threads=self._threads,
+            begun=self._begun,
         )
+
+    def _begun(self, claim: Claim) -> None:
+        """A suspect is on record as running from when its handler begins, not while its process starts."""
+        if is_suspect(claim.entry.crashes):
+            self._recorder.watch(claim)
 
     async def _submit(self, claim: Claim, submission: Submission) -> TaskId:
         request = TaskRequest(

@@ -152,6 +152,28 @@ async def test_the_third_crash_makes_a_dead_letter_and_the_others_go_on(system: 
     assert len(deaths) <= 3, "a suspect runs in a process of its own and kills no third worker"
 
 
+async def test_a_task_whose_worker_is_killed_three_times_while_it_runs_is_poison(system: System) -> None:
+    system.start("api")
+    system.start("scheduler", TASK_LEASE_SECONDS="1")
+    await system.ready()
+    [task_id] = await system.submit([{"type": "nap", "payload": {"seconds": 60}}])
+    for kill in range(1, 4):
+        system.start("worker1", TASK_LEASE_SECONDS="1")
+
+        async def on_record(run: int = kill) -> bool:
+            runs = await system.rows("select from orchestrator_runs where status = 'running' and attempt = $1", run)
+            return len(runs) == 1
+
+        await until(on_record, 20)
+        system.kill("worker1")
+    await system.drained(20)
+    [row] = await system.rows("select status::text, crashes, error from orchestrator_tasks where id = $1", task_id)
+    assert (row["status"], row["crashes"]) == ("failed", 3)
+    assert '"poison"' in row["error"]
+    runs = await system.rows("select status::text from orchestrator_runs")
+    assert [run["status"] for run in runs] == ["crashed"] * 3
+
+
 async def test_workers_that_leave_under_load_cause_no_retry(system: System) -> None:
     system.start("api")
     system.start("scheduler")

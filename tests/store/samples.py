@@ -63,7 +63,7 @@ def failed(error: TaskError = BROKEN) -> Failed:
 
 def crashed(task: NewTask, fence: int, lost: int, attempt: int = 1, crashes: int = 0) -> Settlement:
     """What the sweep writes for a vanished worker."""
-    return ending_of(claim_of(task, fence, attempt, worker="sweeper", crashes=crashes, lost=lost), Crashed())
+    return ending_of(claim_of(task, fence, attempt, worker="sweeper", crashes=crashes, lost=lost), Crashed(begun=True))
 
 
 def told(task: NewTask, fence: int, number: int, data: bytes = b'{"text":"hello"}') -> Told:

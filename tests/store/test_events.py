@@ -101,7 +101,7 @@ async def test_a_crash_opens_under_the_lost_fence_and_ends_under_its_finders(
 async def test_a_dead_letter_has_one_outcome_though_its_last_fence_names_no_run(
     ledger: PostgresLedger, task: NewTask
 ) -> None:
-    await ledger.settle([crashed(task, 8, lost=5, crashes=9)])
+    await ledger.settle([crashed(task, 8, lost=5, crashes=2)])
     assert (await history(ledger, task))[1:] == [status(5, OPENING, "running", 1), status(8, OUTCOME, "failed", 1)]
 
 

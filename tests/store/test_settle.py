@@ -165,9 +165,9 @@ async def test_a_short_attempt_behind_one_that_ended_may_crash(ledger: PostgresL
 
 async def test_the_last_crash_makes_a_dead_letter(ledger: PostgresLedger, task: NewTask) -> None:
     await ledger.start([claim_of(task, 5)])
-    await ledger.settle([crashed(task, 8, lost=5, crashes=9)])
+    await ledger.settle([crashed(task, 8, lost=5, crashes=2)])
     found, _ = await read(ledger, task)
-    assert (found.status, found.crashes, found.worker_id) == (State.FAILED, 10, "w1")
+    assert (found.status, found.crashes, found.worker_id) == (State.FAILED, 3, "w1")
     assert found.started_at == began(5)
     assert found.error is not None
     assert found.error["type"] == "poison"

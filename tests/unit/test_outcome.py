@@ -34,8 +34,8 @@ def claim(attempt: int = 1, crashes: int = 0) -> Claim:
         (2, 0, Unfit(BROKEN, 30.0), State.RETRYING, 1),
         (2, 0, Unbegun(), State.QUEUED, 1),
         (1, 0, Crashed(), State.QUEUED, 1),
-        (3, 2, Crashed(), State.QUEUED, 3),  # it ran alone: its worker's death was not its doing
-        (3, 2, Crashed(alone=True), State.FAILED, 3),
+        (3, 2, Crashed(), State.QUEUED, 3),  # perhaps it only waited for its turn
+        (3, 2, Crashed(begun=True), State.FAILED, 3),
         (10, 9, Crashed(), State.FAILED, 10),
         (1, 0, Expired(), State.EXPIRED, 0),
     ],
@@ -50,7 +50,7 @@ def test_every_ending_leads_to_its_state(
 
 
 def test_the_third_crash_is_marked_poison() -> None:
-    ending = decide(claim(3, 2), Crashed(alone=True), POLICY, chance=0.5)
+    ending = decide(claim(3, 2), Crashed(begun=True), POLICY, chance=0.5)
     assert ending.error is not None
     assert (ending.error.type, ending.crashes, ending.run_status) == ("poison", 3, RunStatus.CRASHED)
 

@@ -80,6 +80,12 @@ from unnest($1::uuid[], $2::bigint[], $3::text[]) with ordinality as e (id, fenc
 join orchestrator_tasks t on t.id = e.id
 where t.fence = e.fence and t.status = e.state::orchestrator_state
 
+-- name: on_record
+select coalesce(array_agg(c.place), '{}')
+from unnest($1::uuid[], $2::bigint[]) with ordinality as c (id, fence, place)
+join orchestrator_tasks t on t.id = c.id
+where t.fence = c.fence and t.status = 'running'
+
 -- name: save_step
 with held as materialized (
   select id, tenant

@@ -43,6 +43,7 @@ ROWS: dict[type[AureaError], Row] = {
     errors.SignatureRefused: Row(401, "Signature refused"),
     errors.AddressRefused: Row(422, "Address refused"),
     errors.NotConfigured: Row(503, "Not configured"),
+    errors.RedisEvicts: Row(503, "Redis evicts"),
     errors.Unavailable: Row(503, "Unavailable"),
     errors.HandlerBroken: Row(500, "Handler broken"),
     errors.NotStarted: Row(500, "Not started"),

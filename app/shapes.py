@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from orchestrator.domain.events import EventKind
+from orchestrator.domain.outbox import Durability
 from orchestrator.domain.states import RunStatus, State
 
 T = TypeVar("T")
@@ -55,6 +56,12 @@ class Task(BaseModel):
     links: Links
 
 
+class Created(Task):
+    durability: Durability | None = Field(
+        default=None, description="In the answer that creates it, if Postgres is away; absent otherwise."
+    )
+
+
 class Run(BaseModel):
     attempt: int
     status: RunStatus
@@ -74,7 +81,7 @@ class Event(BaseModel):
 
 class BatchItem(BaseModel):
     status_code: int
-    task: Task | None = None
+    task: Created | None = None
     problem: dict[str, Any] | None = None
 
 
@@ -168,5 +175,5 @@ class Dependency(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "degraded", "unavailable"] = Field(description="degraded: one dependency stands in for both.")
     dependencies: dict[str, Dependency]

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from orchestrator.domain.ids import TaskId, task_id
 
+_MICROSECOND = timedelta(microseconds=1)
+
 
 class Clock(Protocol):
     def now(self) -> datetime:
@@ -39,7 +41,8 @@ class SystemClock:
     def __init__(self) -> None:
         self._last_stamp = datetime.min.replace(tzinfo=UTC)
         self._last_ms = 0
-        self._tail = 0
+        self._id_head = ""
+        self._id_count = 0
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -51,9 +54,9 @@ class SystemClock:
         return random.random()  # noqa: S311 - jitter, not a secret
 
     def stamp(self) -> datetime:
-        now = self.now()
+        now = datetime.now(UTC)
         if now <= self._last_stamp:
-            now = self._last_stamp + timedelta(microseconds=1)
+            now = self._last_stamp + _MICROSECOND
         self._last_stamp = now
         return now
 
@@ -61,10 +64,11 @@ class SystemClock:
         ms = time.time_ns() // 1_000_000
         if ms > self._last_ms:
             self._last_ms = ms
-            self._tail = secrets.randbits(73)  # the top bit stays free, so counting up cannot overflow
+            self._id_head = task_id(ms, secrets.randbits(74)).rpartition("-")[0]
+            self._id_count = secrets.randbits(47)  # the last group's top bit stays free, so counting up cannot overflow
         else:
-            self._tail += 1
-        return task_id(self._last_ms, self._tail)
+            self._id_count += 1
+        return TaskId(f"{self._id_head}-{self._id_count:012x}")
 
     def traceparent(self) -> str:
         ids = f"{random.getrandbits(192):048x}"

@@ -19,6 +19,7 @@ from orchestrator.embedded.home import Home
 from orchestrator.ledger.pool import open_pool
 from orchestrator.ledger.statements import load
 from orchestrator.queue.connect import connect
+from orchestrator.queue.server import RedisServer
 from orchestrator.settings import Settings
 
 _SQL = load("inspection")
@@ -110,20 +111,19 @@ async def _redis(settings: Settings) -> list[Finding]:
     url = settings.redis_url.get_secret_value()
     commands, blocking = connect(url)
     try:
-        server, memory = await commands.info("server"), await commands.info("memory")
+        facts = await RedisServer(commands).facts()
     except Exception as error:  # noqa: BLE001 - whatever a foreign server answers, this only tells it
         return [Finding("REDIS_URL", False, f"{_place(url)} cannot be used: {error or type(error).__name__}")]
     finally:
         await commands.aclose()
         await blocking.aclose()
-    version, policy = str(server.get("redis_version", "")), memory.get("maxmemory_policy", "noeviction")
-    seen = f"Redis {version} at {_place(url)}"
+    seen = f"Redis {facts.version} at {_place(url)}"
     found = []
-    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST_REDIS:
+    if tuple(int(part) for part in facts.version.split(".")[:2] if part.isdigit()) < _OLDEST_REDIS:
         found.append(Finding("REDIS_URL", False, f"{seen} is too old: 6.2 or later is needed"))
-    if policy != "noeviction":
-        found.append(Finding("REDIS_URL", False, f"{seen} evicts keys: set its maxmemory-policy to noeviction"))
-    return found or [Finding("REDIS_URL", True, f"{seen}, evicts nothing")]
+    if facts.mends:
+        found.append(Finding("REDIS_URL", False, f"{seen}: {facts.mends}"))
+    return found or [Finding("REDIS_URL", True, f"{seen}, evicts nothing{facts.loses and ', '}{facts.loses}")]
 
 
 def _embedded(variable: str, binary: Callable[[], Path]) -> Finding:

@@ -15,6 +15,7 @@ from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
+from orchestrator.queue.server import RedisServer
 from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.sdk import Config
 from orchestrator.telemetry.counts import Counts
@@ -46,12 +47,37 @@ class Spare:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+@dataclass(slots=True)
+class Store:
+    """One of the two stores, as this process sees it."""
+
+    name: str
+    away: bool = False
+    """This process writes elsewhere."""
+    silent: bool = False
+    """It does not answer; when it does again, what was written elsewhere is awaited first."""
+    watcher: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Standby:
+    """Which stores this process does without for now; `operations.standby` keeps it."""
+
+    isolated: bool = False
+    """Without Postgres for good: everything goes through the outbox."""
+    postgres: Store = field(default_factory=lambda: Store("postgres"))
+    redis: Store = field(default_factory=lambda: Store("redis"))
+    appending: int = 0
+    """Calls on their way to the outbox."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One process' open connections and fixed facts."""
 
     ledger: PostgresLedger
     queue: Queue
+    redis: RedisServer
     feed: Feed
     subscriptions: Subscriptions
     presence: Presence
@@ -65,3 +91,4 @@ class Runtime:
     config: Config
     limits: Limits
     spare: Spare = field(default_factory=Spare)
+    standby: Standby = field(default_factory=Standby)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from orchestrator import crash
 from orchestrator.domain.errors import InvalidInput, Issue
 
 DOTENV = ".env"
@@ -89,6 +90,9 @@ class Settings(BaseSettings):
     sentry_dsn: SecretStr | None = None
     otel_exporter_otlp_endpoint: HttpUrl | None = None
     aurea_trace_sample: float = Field(0.01, ge=0, le=1)
+
+    # For tests only: where this process dies.
+    aurea_crash_at: Annotated[Names, AfterValidator(crash.check)] = ()
 
     # Outside services. Absent ones are refused where they are needed, by name.
     github_token: SecretStr | None = None

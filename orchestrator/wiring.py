@@ -14,15 +14,17 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from orchestrator import crash
 from orchestrator.clock import SystemClock
 from orchestrator.discovery import discover
 from orchestrator.domain.errors import NotConfigured, NotFound, Unavailable
 from orchestrator.domain.ids import WorkerId
 from orchestrator.egress.client import open_client
-from orchestrator.ledger.pool import open_pool
+from orchestrator.ledger.pool import NoPool, open_pool
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.operations.count import flush, keep_flushing
 from orchestrator.operations.fences import open_epoch
+from orchestrator.operations.standby import leave_alone
 from orchestrator.queue.connect import connect
 from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
@@ -30,14 +32,15 @@ from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
 from orchestrator.queue.redis import RedisQueue
+from orchestrator.queue.server import RedisServer
 from orchestrator.queue.subscriptions import Subscriptions
-from orchestrator.runtime import Limits, Runtime
+from orchestrator.runtime import Limits, Runtime, Standby, Store
 from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
 from orchestrator.telemetry.traces import open_traces, outgoing_headers
-from orchestrator.worker.chores import order, retention
+from orchestrator.worker.chores import order, relay, retention
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -48,14 +51,15 @@ VERSION = version("aurea-orchestrator")
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, role: Role) -> AsyncIterator[Runtime]:
-    """Open everything one process needs, and close it afterwards.
+async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False) -> AsyncIterator[Runtime]:
+    """Open everything one process needs, and close it afterwards; an isolated one never opens Postgres.
 
-    Stores are connected to when they are first used: a process starts while one is away. Raises NotConfigured or
-    HandlerBroken.
+    Stores are connected to when they are first used: a process starts while one is away. Raises NotConfigured,
+    RedisEvicts or HandlerBroken.
     """
+    crash.arm(settings.aurea_crash_at)
     async with AsyncExitStack() as closing:
-        runtime = await _open(settings, role, closing)
+        runtime = await _open(settings, role, closing, isolated)
         runtime.subscriptions.start()
         with suppress(Unavailable):
             await open_epoch(runtime)  # what is queued without one is asked about in Postgres before it runs
@@ -64,23 +68,29 @@ async def open_runtime(settings: Settings, role: Role) -> AsyncIterator[Runtime]
             yield runtime
         finally:
             counting.cancel()
+            await leave_alone(runtime)
             with suppress(Unavailable):
                 await flush(runtime)
 
 
-async def _open(settings: Settings, role: Role, closing: AsyncExitStack) -> Runtime:
+async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolated: bool) -> Runtime:
     redis_url, keys = _required(settings, "redis_url"), Keys(settings.aurea_namespace)
-    database_url = _required(settings, "database_url")
     handlers = discover(settings.aurea_handlers)
     traces = open_traces(settings.otel_exporter_otlp_endpoint, settings.aurea_trace_sample, f"aurea-{role}")
     closing.callback(traces.stop)
     reports = open_reports(_revealed(settings.sentry_dsn), settings.env, VERSION)
     closing.callback(reports.stop)
-    pool = await open_pool(database_url, size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler)
+    pool = NoPool()
+    if not isolated:
+        url = _required(settings, "database_url")
+        pool = await open_pool(url, size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler)
     closing.push_async_callback(pool.close)
     commands, blocking = connect(redis_url)
     closing.push_async_callback(commands.aclose)
     closing.push_async_callback(blocking.aclose)
+    server = RedisServer(commands)
+    with suppress(Unavailable):  # it is looked at again by /health
+        await server.refuse_eviction()
     subscriptions = Subscriptions(commands, keys)
     closing.push_async_callback(subscriptions.stop)
     http = open_client(settings.aurea_allow_private_hosts, headers=outgoing_headers)
@@ -88,6 +98,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack) -> Runt
     return Runtime(
         ledger=PostgresLedger(pool),
         queue=RedisQueue(commands, blocking, keys, _step_us(settings)),
+        redis=server,
         feed=Feed(commands, keys),
         subscriptions=subscriptions,
         presence=Presence(commands, keys),
@@ -100,12 +111,13 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack) -> Runt
         http=http,
         config=_handler_config(settings),
         limits=_limits(settings),
+        standby=Standby(isolated, Store("postgres", away=isolated, silent=isolated)),
     )
 
 
-async def serve_worker(settings: Settings, queues: tuple[str, ...] = ()) -> None:
+async def serve_worker(settings: Settings, queues: tuple[str, ...] = (), *, isolated: bool = False) -> None:
     """Run one worker until SIGTERM or SIGINT; a second signal gives everything back at once."""
-    async with open_runtime(settings, "worker") as runtime:
+    async with open_runtime(settings, "worker", isolated=isolated) as runtime:
         facts = Facts(
             worker=_name("worker"),
             version=VERSION,
@@ -123,7 +135,12 @@ async def serve_scheduler(settings: Settings) -> None:
     """Run the chores until SIGTERM or SIGINT, whenever this process leads."""
     async with open_runtime(settings, "scheduler") as runtime:
         holder = _name("scheduler")
-        chores = [*order.chores(runtime, holder), *Reconciler(runtime).chores(), retention.chore(runtime)]
+        chores = [
+            *order.chores(runtime, holder),
+            *Reconciler(runtime).chores(),
+            relay.chore(runtime),
+            retention.chore(runtime),
+        ]
         scheduler = Scheduler(runtime, holder, chores)
         _on_stop(scheduler.stop)
         await scheduler.run()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from app import shapes
 from app.deps import RuntimeOf
 from app.render import answer
-from orchestrator.operations.health import DependencyHealth, health
+from orchestrator.operations.health import DependencyHealth, accepts_work, health
 
 router = APIRouter(tags=["health"])
 
@@ -22,20 +22,21 @@ async def live() -> Response:
 
 @router.get("/readyz", operation_id="health_ready", response_model=shapes.Health, responses=_AWAY)
 async def ready(runtime: RuntimeOf) -> Response:
-    """Whether work can be accepted: 200, or 503 with what is away."""
-    return _answer(await health(runtime))
+    """Whether work can be accepted: 200 while either store can keep it, or 503."""
+    found = await health(runtime)
+    return _answer(found, accepts_work(found))
 
 
 @router.get("/health", operation_id="health_show", response_model=shapes.Health, responses=_AWAY)
 async def show(runtime: RuntimeOf) -> Response:
-    """Each dependency's state and latency: 200, or 503 when one is away."""
-    return _answer(await health(runtime))
+    """Each dependency's state and latency: 200, or 503 when one is away or has to be mended."""
+    found = await health(runtime)
+    return _answer(found, all(dependency.ok for dependency in found))
 
 
-def _answer(found: list[DependencyHealth]) -> Response:
-    well = all(dependency.ok for dependency in found)
+def _answer(found: list[DependencyHealth], well: bool) -> Response:
     document: dict[str, Any] = {
-        "status": "ok" if well else "unavailable",
+        "status": _status(found),
         "dependencies": {
             dependency.name: {
                 "status": "ok" if dependency.ok else "unavailable",
@@ -46,3 +47,9 @@ def _answer(found: list[DependencyHealth]) -> Response:
         },
     }
     return answer(document, 200 if well else 503, None if well else {"Retry-After": "2"})
+
+
+def _status(found: list[DependencyHealth]) -> str:
+    if all(dependency.ok for dependency in found):
+        return "ok"
+    return "degraded" if accepts_work(found) else "unavailable"

@@ -1,6 +1,6 @@
 """/tasks: create, list, show, cancel, run again."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -12,6 +12,7 @@ from app.issues import validated
 from app.openapi import Body
 from app.render import answer, page, task_document
 from app.request_body import BodyRoute, read_json
+from orchestrator.domain.outbox import Durability
 from orchestrator.operations import cancel as cancelling
 from orchestrator.operations import read, replay
 from orchestrator.operations.request import TaskRequest
@@ -33,7 +34,7 @@ _EXAMPLE = {
     "/tasks",
     operation_id="tasks_create",
     status_code=201,
-    response_model=shapes.Task,
+    response_model=shapes.Created,
     responses={200: {"model": shapes.Task, "description": "The task that this key made before"}},
     openapi_extra=Body(TaskRequest, _EXAMPLE),
 )
@@ -55,7 +56,15 @@ def receipt_answer(receipt: Receipt, created: int = 201) -> Response:
     headers = {"Location": f"/tasks/{receipt.task.id}"}
     if receipt.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return answer(task_document(receipt.task), 200 if receipt.replayed else created, headers)
+    return answer(receipt_document(receipt), 200 if receipt.replayed else created, headers)
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """Return the task, and where it is kept if that is not Postgres yet."""
+    document = task_document(receipt.task)
+    if receipt.durability is not Durability.POSTGRES:
+        document["durability"] = receipt.durability
+    return document
 
 
 @router.get("/tasks", operation_id="tasks_list", response_model=shapes.Page[shapes.Task])

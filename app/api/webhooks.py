@@ -25,7 +25,7 @@ _WRAPPING_BYTES = 4096
 """What a payload holds besides the body: the event, the delivery's id, a few headers."""
 
 
-@router.post("/webhooks/{source}", operation_id="webhooks_receive", status_code=202, response_model=shapes.Task)
+@router.post("/webhooks/{source}", operation_id="webhooks_receive", status_code=202, response_model=shapes.Created)
 async def receive(request: Request) -> Response:
     """Take one delivery: 202 with the task that will process it, 200 with the same task for a repeat."""
     name = request.path_params["source"]

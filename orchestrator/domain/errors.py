@@ -15,7 +15,8 @@ AureaError                      code
 ├── SignatureRefused            signature_refused    a webhook whose signature does not match
 ├── AddressRefused              address_refused      an outgoing request to an address that is not public
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
-├── Unavailable                 unavailable          a dependency is away; carries its name
+├── RedisEvicts                 redis_evicts         a Redis that throws keys away; carries its maxmemory-policy
+├── Unavailable                 unavailable          a dependency is away; carries its name, or both names
 ├── DeadLetter                  dead_letter          a task failed for good; reported, never raised
 ├── HandlerBroken               handler_broken       a handler module that cannot be loaded
 ├── NotStarted                  not_started          a server or part of the system that did not start; has its log
@@ -148,13 +149,29 @@ class NotConfigured(AureaError):
         super().__init__(f"set {variable} {purpose}")
 
 
+class RedisEvicts(AureaError):
+    code = "redis_evicts"
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        super().__init__(
+            f"this Redis throws keys away when its memory is full (maxmemory-policy {policy}), and tasks with them: "
+            "set `maxmemory-policy noeviction`"
+        )
+
+
 class Unavailable(AureaError):
+    """`dependency` is "postgres", "redis" or "postgres and redis"; it may have acted all the same."""
+
     code = "unavailable"
 
     def __init__(self, dependency: str, retry_after_seconds: int = 2) -> None:
         self.dependency = dependency
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"{dependency} cannot be reached; nothing was stored, try again")
+        super().__init__(
+            f"{dependency} cannot be used now: try again in {retry_after_seconds} s, and with an idempotency key, "
+            "so that nothing is done twice"
+        )
 
 
 class DeadLetter(AureaError):

@@ -114,3 +114,16 @@ def _crashed(claim: Claim, crashes: int, begun: bool) -> Settlement:
         duration_us=0,
         error=error,
     )
+
+
+def unstorable(ending: Settlement, reason: str) -> Settlement:
+    """Return what is written in place of an ending whose result the ledger will never take."""
+    cause = TaskError(
+        type="ResultNotStorable",
+        message=f"Postgres cannot store the result: {reason[:500]}",
+        retryable=False,
+        fingerprint=f"unstorable:{ending.claim.entry.type}",
+    )
+    return replace(
+        ending, state=State.FAILED, run_status=RunStatus.FAILED, result=None, progress=None, delay_us=None, error=cause
+    )

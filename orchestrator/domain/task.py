@@ -160,7 +160,7 @@ class Task:
 
     @property
     def trace_id(self) -> str:
-        return self.traceparent.split("-")[1]
+        return self.traceparent[3:35]
 
 
 @dataclass(frozen=True, slots=True)

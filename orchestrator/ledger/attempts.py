@@ -39,13 +39,14 @@ class Attempts:
         )
         return {claims[place - 1].entry.id for place in places}
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    async def settle(self, settlements: Sequence[Settlement], *, late: bool = False) -> list[bool]:
         """Record endings, tasks and runs in one statement; answer in order whether each was accepted.
 
         An ending that is on record already, from a try whose commit was unknown, is accepted again. A crash is refused
-        when the lost run, or a sweep that found it earlier, has left an ending.
+        when the lost run, or a sweep that found it earlier, has left an ending. `late`: they were decided some time
+        ago, so no moment is that of the call.
         """
-        places = await self._database.value(_SQL["settle"], *_columns(settlements))
+        places = await self._database.value(_SQL["settle"], *settle_columns(settlements, late), late)
         if len(places) == len(settlements):
             return [True] * len(settlements)
         accepted = {*places, *await self._settled(settlements)}
@@ -71,7 +72,8 @@ class Attempts:
         return {row["name"]: row["result"].encode() for row in rows}
 
 
-def _columns(endings: Sequence[Settlement]) -> tuple[list[object], ...]:
+def settle_columns(endings: Sequence[Settlement], late: bool) -> tuple[list[object], ...]:
+    """Return all that is written of endings, column by column."""
     claims = [ending.claim for ending in endings]
     return (
         [claim.entry.id for claim in claims],
@@ -84,7 +86,10 @@ def _columns(endings: Sequence[Settlement]) -> tuple[list[object], ...]:
         [ending.crashes for ending in endings],
         [claim.worker for claim in claims],
         [None if ending.state is State.EXPIRED else ending.claim.claimed_at_us for ending in endings],
-        [_ended_at_us(ending) for ending in endings],
+        [
+            None if _ends_now(ending) and not late else ending.claim.claimed_at_us + ending.duration_us
+            for ending in endings
+        ],
         [ending.delay_us for ending in endings],
         [None if ending.result is None else ending.result.decode() for ending in endings],
         [None if ending.error is None else orjson.dumps(ending.error).decode() for ending in endings],
@@ -92,8 +97,6 @@ def _columns(endings: Sequence[Settlement]) -> tuple[list[object], ...]:
     )
 
 
-def _ended_at_us(ending: Settlement) -> int | None:
-    """None where nobody saw the end: then it is when it was noticed."""
-    if ending.run_status is RunStatus.CRASHED or ending.state is State.EXPIRED:
-        return None
-    return ending.claim.claimed_at_us + ending.duration_us
+def _ends_now(ending: Settlement) -> bool:
+    """Whether nobody saw the end: then it is when it was noticed."""
+    return ending.run_status is RunStatus.CRASHED or ending.state is State.EXPIRED

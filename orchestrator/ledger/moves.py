@@ -17,6 +17,7 @@ _SQL = load("moves")
 
 class Moves:
     _database: Database
+    _unhurried: Database
 
     async def cancel(self, tenant: Tenant, task_id: TaskId, fence: Fence) -> Task | None:
         """End a task and its open run; None when there is no such task or it is final already."""
@@ -36,17 +37,17 @@ class Moves:
 
         An `expires_at` that has passed is forgotten. A key that was let go stays free.
         """
-        rows = await self._database.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead)
+        rows = await self._unhurried.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead)
         return [task_of(row) for row in rows]
 
     async def expiring(self, limit: int) -> list[TaskId]:
         """Return tasks that no attempt on record started by their `expires_at`; a young attempt is not yet recorded."""
-        return [row["id"] for row in await self._database.rows(_SQL["expiring"], limit)]
+        return [row["id"] for row in await self._unhurried.rows(_SQL["expiring"], limit)]
 
     async def expire(self, fence: Fence, ids: Sequence[TaskId]) -> list[Task]:
         """End those of these tasks that are expiring still; leaves out rows that others are writing."""
-        return [task_of(row) for row in await self._database.rows(_SQL["expire"], fence, ids)]
+        return [task_of(row) for row in await self._unhurried.rows(_SQL["expire"], fence, ids)]
 
     async def promote(self, ids: Sequence[TaskId]) -> None:
         """Show tasks that became due as queued. Nothing depends on it."""
-        await self._database.change(_SQL["promote"], ids)
+        await self._unhurried.change(_SQL["promote"], ids)

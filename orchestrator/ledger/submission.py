@@ -50,6 +50,10 @@ class Submission:
             waiting = await self._refuse(waiting, existing)
         return [existing.get(task.id, _INSERTED) for task in tasks]
 
+    async def insert_aside(self, tasks: Sequence[NewTask]) -> None:
+        """Store tasks whose keys answer for others, and go on doing so."""
+        await self._database.change(_SQL["insert_aside"], *_columns(tasks))
+
     async def _refuse(self, tasks: Sequence[NewTask], existing: dict[TaskId, Existing]) -> list[NewTask]:
         """Note who holds the keys of tasks that were not stored; return those whose key is free now."""
         free, expired = [], []
@@ -89,14 +93,14 @@ def _by_key(tasks: Sequence[NewTask]) -> Sequence[NewTask]:
 def _columns(tasks: Sequence[NewTask]) -> tuple[list[Any], ...]:
     return (
         [task.id for task in tasks],
-        [task.tenant for task in tasks],
-        [task.type for task in tasks],
-        [task.queue for task in tasks],
-        [task.priority for task in tasks],
+        _once([task.tenant for task in tasks]),
+        _once([task.type for task in tasks]),
+        _once([task.queue for task in tasks]),
+        _once([task.priority for task in tasks]),
         [task.payload.decode() for task in tasks],
         _sparse([orjson.dumps(task.tags).decode() if task.tags else None for task in tasks]),
-        [task.max_retries for task in tasks],
-        [task.timeout_seconds for task in tasks],
+        _once([task.max_retries for task in tasks]),
+        _once([task.timeout_seconds for task in tasks]),
         _sparse([task.idempotency_key for task in tasks]),
         _sparse([task.key_until_final or None for task in tasks]),
         _sparse([task.key_expires_at for task in tasks]),
@@ -107,6 +111,11 @@ def _columns(tasks: Sequence[NewTask]) -> tuple[list[Any], ...]:
         [task.created_at for task in tasks],
         [task.traceparent for task in tasks],
     )
+
+
+def _once(values: list[Any]) -> list[Any]:
+    """A value that all tasks share is sent once, and the statement repeats it: most columns hold one only."""
+    return values[:1] if len(set(values)) == 1 else values
 
 
 def _sparse(values: list[Any]) -> list[Any]:

@@ -15,22 +15,27 @@ _SQL = load("upkeep")
 
 class Upkeep:
     _database: Database
+    _unhurried: Database
 
     async def live_ids(self, after: TaskId, limit: int) -> list[TaskId]:
         """Return the next ids behind `after` of tasks that the queue should hold, waiting or leased."""
-        return [row["id"] for row in await self._database.rows(_SQL["live_ids"], after, limit)]
+        return [row["id"] for row in await self._unhurried.rows(_SQL["live_ids"], after, limit)]
 
     async def fresh_ids(self, first: TaskId, until: TaskId) -> list[TaskId]:
         """Return the ids of such tasks from `first` on and below `until`."""
-        return [row["id"] for row in await self._database.rows(_SQL["fresh_ids"], first, until)]
+        return [row["id"] for row in await self._unhurried.rows(_SQL["fresh_ids"], first, until)]
 
     async def entries_of(self, ids: Sequence[TaskId]) -> list[Entry]:
         """Return what the queue should hold of these tasks; leaves out those that have ended or wait."""
-        return [entry_of(row) for row in await self._database.rows(_SQL["entries_of"], ids)]
+        return [entry_of(row) for row in await self._unhurried.rows(_SQL["entries_of"], ids)]
 
     async def ended_of(self, ids: Sequence[TaskId]) -> list[TaskId]:
         """Return those of these tasks that are final."""
-        return [row["id"] for row in await self._database.rows(_SQL["ended_of"], ids)]
+        return [row["id"] for row in await self._unhurried.rows(_SQL["ended_of"], ids)]
+
+    async def known(self, ids: Sequence[TaskId]) -> set[TaskId]:
+        """Return those of these tasks that are stored, in whatever state."""
+        return {row["id"] for row in await self._database.rows(_SQL["known"], ids)}
 
     async def next_epoch(self) -> int:
         """Return a number higher than every one before it, whatever happens to the caller."""
@@ -53,7 +58,7 @@ class Upkeep:
     async def prune(self, finished_before: datetime, limit: int) -> int:
         """Delete the oldest tasks that ended before a moment, with their runs, events and steps; return how many."""
         newest = id_at(finished_before, CLOCKS_APART)
-        return await self._database.change(_SQL["prune"], newest, finished_before, limit)
+        return await self._unhurried.change(_SQL["prune"], newest, finished_before, limit)
 
     async def ping(self) -> None:
         """Return when Postgres answered; raises Unavailable."""

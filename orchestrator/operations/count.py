@@ -20,9 +20,20 @@ async def scrape(runtime: Runtime) -> bytes:
         queue_oldest_age_seconds={figures.name: figures.oldest_us / 1e6 for figures in queues},
         tasks_running=sum(figures.running for figures in queues),
         workers=len(await runtime.presence.workers()),
-        dead_letters=await runtime.ledger.dead_letters(),
+        dead_letters=await _dead_letters(runtime),
+        outbox_depth=await runtime.queue.outbox_depth(),
     )
     return render(stored, gauges)
+
+
+async def _dead_letters(runtime: Runtime) -> int | None:
+    """None while Postgres is away: the rest of the scrape is wanted then more than ever."""
+    if runtime.standby.postgres.silent:
+        return None
+    try:
+        return await runtime.ledger.dead_letters()
+    except Unavailable:
+        return None
 
 
 async def flush(runtime: Runtime) -> None:

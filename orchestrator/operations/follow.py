@@ -4,21 +4,27 @@ The listener is registered first, then history is read, then live news are passe
 before. News may be missing: they are published after the commit, and that can fail. So history is read again when
 something is not the next, when messages may have been missed (a reconnect, an overflow), at every outcome, and after a
 long silence. Places only grow, so whatever arrives twice is recognised.
+
+History is Postgres' alone. While it is away, or behind the outbox, live news go on as long as they follow each other,
+and the listener waits for the rest.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.events import END, OPENING, OUTCOME, RESULT, SPAN, Event, EventKind
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
+from orchestrator.operations.patience import patiently
 from orchestrator.operations.read import get, opening
 from orchestrator.queue.subscriptions import Gap, Watch
 from orchestrator.runtime import Runtime
 
 SILENCE_SECONDS = 30.0
 """After so long without news they are doubted: the last ones may not have been published."""
+_OWED_SECONDS = 0.5
 _PAGE = 500
 
 
@@ -26,8 +32,9 @@ async def follow(runtime: Runtime, tenant: Tenant, task_id: TaskId, after: int) 
     """Yield every event behind `after`, live ones as they come, and stop behind `end`. Raises NotFound at once."""
     place = after
     async with runtime.subscriptions.watch(task_id) as watch:
+        await get(runtime, tenant, task_id)
         while True:
-            task = await get(runtime, tenant, task_id)
+            task = await _recorded(runtime, tenant, task_id)
             last = None
             async for last in _history(runtime, task, place):
                 place = last.place
@@ -36,9 +43,31 @@ async def follow(runtime: Runtime, tenant: Tenant, task_id: TaskId, after: int) 
                 return
             if last is not None and _is_final(last):
                 continue  # it ended while its history was read
+            if await _owed(runtime, task_id):
+                await asyncio.sleep(_OWED_SECONDS)
+                continue
             async for event in _live(watch, place):
                 place = event.place
                 yield event
+
+
+async def _recorded(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
+    """The row alone: its history is whole up to what it says. Waits while Postgres is away, or has no row yet."""
+    while True:
+        task = await patiently(runtime.clock, lambda: runtime.ledger.read(tenant, task_id))
+        if task is not None:
+            return task
+        await get(runtime, tenant, task_id)  # it is known in Redis, or was pruned
+        await asyncio.sleep(_OWED_SECONDS)
+
+
+async def _owed(runtime: Runtime, task_id: TaskId) -> bool:
+    """Whether the task has ended and Postgres does not know yet: its last events come through the outbox."""
+    try:
+        live = (await runtime.queue.live([task_id])).get(task_id)
+    except Unavailable:
+        return False
+    return live is not None and live.status in FINAL
 
 
 async def _history(runtime: Runtime, task: Task, after: int) -> AsyncIterator[Event]:
@@ -46,7 +75,7 @@ async def _history(runtime: Runtime, task: Task, after: int) -> AsyncIterator[Ev
     started = None if task.status in FINAL else await opening(runtime, task)
     place = after
     while True:
-        page = await runtime.ledger.events(task.tenant, task.id, place, _PAGE)
+        page = await _page(runtime, task, place)
         for event in page:
             place = event.place
             yield event
@@ -56,6 +85,10 @@ async def _history(runtime: Runtime, task: Task, after: int) -> AsyncIterator[Ev
     for event in latest:
         if event.place > place:
             yield event
+
+
+async def _page(runtime: Runtime, task: Task, after: int) -> list[Event]:
+    return await patiently(runtime.clock, lambda: runtime.ledger.events(task.tenant, task.id, after, _PAGE))
 
 
 def _ending(task: Task) -> list[Event]:

@@ -1,56 +1,51 @@
-"""Health: whether each store answers, how fast, and whether work can be accepted."""
+"""Health: whether each store answers, how fast, and what is wrong with it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.runtime import Runtime
-
-_PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class DependencyHealth:
     name: str
     ok: bool
+    """Whether it does its part; the detail of one that does is a warning."""
     latency_ms: float
     detail: str = ""
 
 
 async def health(runtime: Runtime) -> list[DependencyHealth]:
-    """Ask every store at once; answers within about two seconds whatever is down."""
+    """Ask both stores at once; answers within about two seconds whatever is down."""
     return list(
         await asyncio.gather(
-            _probe(runtime, "postgres", runtime.ledger.ping()), _probe(runtime, "redis", runtime.queue.ping())
+            _probe(runtime, "postgres", lambda: _postgres(runtime)), _probe(runtime, "redis", lambda: _redis(runtime))
         )
     )
 
 
-async def _probe(runtime: Runtime, name: str, asking: Coroutine[Any, Any, None]) -> DependencyHealth:
+def accepts_work(found: list[DependencyHealth]) -> bool:
+    """Either store keeps new tasks while the other is away."""
+    return any(dependency.ok for dependency in found)
+
+
+async def _postgres(runtime: Runtime) -> tuple[bool, str]:
+    await runtime.ledger.ping()
+    return True, ""
+
+
+async def _redis(runtime: Runtime) -> tuple[bool, str]:
+    facts = await runtime.redis.facts()
+    return not facts.mends, facts.mends or facts.loses
+
+
+async def _probe(runtime: Runtime, name: str, ask: Callable[[], Awaitable[tuple[bool, str]]]) -> DependencyHealth:
     began = runtime.clock.monotonic()
-    asked = asyncio.create_task(asking)
     try:
-        answered, _ = await asyncio.wait([asked], timeout=_PATIENCE_SECONDS)
-    finally:
-        # Not awaited: a question to a frozen Postgres ends long after it was cancelled.
-        asked.add_done_callback(_forget)
-        asked.cancel()
-    if not answered:
-        return DependencyHealth(name, False, _ms_since(runtime, began), "it did not answer in time")
-    try:
-        asked.result()
-    except Unavailable as error:
-        return DependencyHealth(name, False, _ms_since(runtime, began), str(error))
-    return DependencyHealth(name, True, _ms_since(runtime, began))
-
-
-def _forget(asked: asyncio.Task[None]) -> None:
-    """Take the error of a question that nobody waits for, which asyncio would complain about."""
-    if not asked.cancelled():
-        asked.exception()
-
-
-def _ms_since(runtime: Runtime, began: float) -> float:
-    return round((runtime.clock.monotonic() - began) * 1000, 2)
+        ok, detail = await ask()
+    except Unavailable as away:
+        ok = False
+        detail = "it does not answer" if isinstance(away.__cause__, TimeoutError) else "it cannot be used now"
+    return DependencyHealth(name, ok, round((runtime.clock.monotonic() - began) * 1000, 2), detail)

@@ -20,24 +20,17 @@ _LONGEST_SECONDS = 1.0
 async def patiently(clock: Clock, act: Callable[[], Awaitable[T]]) -> T:
     """Repeat an idempotent act until its store answers; waits are jittered and at most a second.
 
-    Logs the first failure and the return, not the tries between; and once what Postgres says, when it says something
-    that no outage explains.
+    Says nothing of an outage, which `standby` tells once; but once what Postgres says that no outage explains.
     """
     failures = 0
     strange = False
     while True:
         try:
-            answer = await act()
+            return await act()
         except Unavailable as away:
             failures += 1
-            if failures == 1:
-                _log.warning("store_away", reason=str(away))
             strange = strange or log_if_strange(away)
             await asyncio.sleep(clock.chance() * min(_LONGEST_SECONDS, 0.05 * 2.0 ** min(failures, 10)))
-        else:
-            if failures:
-                _log.info("store_back", failures=failures)
-            return answer
 
 
 def log_if_strange(away: Unavailable) -> bool:

@@ -5,11 +5,9 @@ Every read names the tenant; what belongs to another answers as unknown.
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
-
-import orjson
 
 from orchestrator.domain.errors import InvalidCursor, InvalidId, NotFound, Unavailable
 from orchestrator.domain.events import OPENING, Event, EventKind
@@ -17,6 +15,8 @@ from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
 from orchestrator.domain.ids import TaskId, Tenant, parse_task_id
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Run, Task
+from orchestrator.operations.recall import ended, newest, recall
+from orchestrator.operations.standby import leave
 from orchestrator.queue.port import Live, QueueFigures
 from orchestrator.queue.presence import WorkerCard
 from orchestrator.runtime import Runtime
@@ -31,13 +31,26 @@ class Page(Generic[T]):
 
 
 async def get(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
-    """Return one task as it stands. Raises NotFound."""
-    task = await runtime.ledger.read(tenant, task_id)
+    """Return one task as it stands. Raises NotFound, or Unavailable for what only Postgres knows while it is away."""
+    if runtime.standby.postgres.silent and (recalled := await recall(runtime, tenant, task_id)) is not None:
+        return recalled
+    task = await _recorded(runtime, tenant, task_id)
     if task is None:
         raise NotFound(f"no task {task_id}")
-    if task.status in FINAL:
-        return task
-    return _newest(task, await _live(runtime, task_id))
+    return task if task.status in FINAL else await _overlaid(runtime, task)
+
+
+async def _recorded(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task | None:
+    """The row, or what Redis has while there is no row."""
+    try:
+        task = await runtime.ledger.read(tenant, task_id)
+    except Unavailable as away:
+        leave(runtime, runtime.standby.postgres, away)
+        recalled = await recall(runtime, tenant, task_id)
+        if recalled is None:
+            raise
+        return recalled
+    return await recall(runtime, tenant, task_id) if task is None else task
 
 
 async def page(runtime: Runtime, tenant: Tenant, wanted: TaskFilter, cursor: str | None, limit: int) -> Page[Task]:
@@ -94,29 +107,19 @@ async def _known(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:
         raise NotFound(f"no task {task_id}")
 
 
+async def _overlaid(runtime: Runtime, task: Task) -> Task:
+    live = await _live(runtime, task.id)
+    if live is not None and live.status in FINAL:
+        held = await runtime.queue.held(task.id)
+        return task if held is None else ended(task, held)
+    return newest(task, live)
+
+
 async def _live(runtime: Runtime, task_id: TaskId) -> Live | None:
     try:
         return (await runtime.queue.live([task_id])).get(task_id)
     except Unavailable:
         return None  # the row alone answers while Redis is away
-
-
-def _newest(task: Task, live: Live | None) -> Task:
-    if live is None or (live.fence and live.fence < task.fence):
-        return task
-    if live.status is not State.RUNNING:
-        return replace(task, status=live.status, attempt=max(task.attempt, live.attempt))
-    started = task.started_at
-    if live.started_at_us is not None and (started is None or live.attempt > task.attempt):
-        started = datetime.fromtimestamp(live.started_at_us / 1e6, UTC)
-    return replace(
-        task,
-        status=live.status,
-        attempt=live.attempt,
-        worker_id=live.worker,
-        started_at=started,
-        progress=task.progress if live.progress is None else orjson.loads(live.progress),
-    )
 
 
 def _page(tasks: Sequence[Task], limit: int) -> Page[Task]:

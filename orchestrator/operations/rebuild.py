@@ -64,7 +64,8 @@ async def restore(runtime: Runtime, ids: Sequence[TaskId]) -> int:
     """Put tasks that nobody holds in the queue as Postgres has them, if they are live; return how many."""
     if not ids:
         return 0
-    added = sum(await runtime.queue.enqueue(await runtime.ledger.entries_of(ids)))
+    queued = await runtime.queue.enqueue(await runtime.ledger.entries_of(ids))
+    added = sum(answer is True for answer in queued)
     if added:
         runtime.metrics.requeued("rebuilt", added)
         _log.info("queue_mended", tasks=added)

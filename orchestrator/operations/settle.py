@@ -2,20 +2,24 @@
 
 Postgres is written first, under each attempt's fence; Redis is told after the commit, together with the counts. A
 process that dies in between leaves leases of tasks that are settled: the sweep takes them over, is refused by
-Postgres, and makes the queue forget them. While a store is away the call waits for it: the leases are kept by the
-heartbeat, and nothing that finished is run again.
+Postgres, and makes the queue forget them. While Postgres is away the ending goes to the outbox in the same act that
+ends the lease. While Redis is away the call waits for it: nothing that finished is run again.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import structlog
 
+from orchestrator import crash
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import WorkerId
+from orchestrator.domain.outcome import unstorable
 from orchestrator.domain.states import FINAL, RunStatus, State
-from orchestrator.domain.task import Settlement, TaskError
+from orchestrator.domain.task import Settlement
+from orchestrator.ledger import outbox_records
 from orchestrator.ledger.database import REFUSED
 from orchestrator.operations.patience import patiently
+from orchestrator.operations.standby import early, written
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.settle")
@@ -23,7 +27,42 @@ _log = structlog.get_logger("orchestrator.settle")
 
 async def settle(runtime: Runtime, worker: WorkerId, endings: Sequence[Settlement]) -> list[bool]:
     """Record the endings; False for one whose fence is stale or whose task is final: it changed nothing."""
-    endings, accepted = await _record(runtime, list(endings))
+    asked = list(endings)
+    return await patiently(
+        runtime.clock,
+        lambda: written(runtime, lambda: _directly(runtime, worker, asked), lambda: _append(runtime, worker, asked)),
+    )
+
+
+async def _directly(runtime: Runtime, worker: WorkerId, asked: list[Settlement]) -> list[bool]:
+    endings, accepted = await _record(runtime, asked)
+    refused = [ending.claim.entry.id for ending, fresh in zip(endings, accepted, strict=True) if not fresh]
+    if await early(runtime, refused):
+        return await _append(runtime, worker, asked)  # those that Postgres took are recorded once all the same
+    kept = _noted(runtime, endings, accepted)
+    counts = runtime.metrics.drain()
+    if kept or counts:
+        crash.at("recorded")
+        await patiently(runtime.clock, lambda: runtime.queue.settle(worker, kept, counts))
+    return accepted
+
+
+async def _append(runtime: Runtime, worker: WorkerId, endings: list[Settlement]) -> list[bool]:
+    """End the leases and put the endings in the outbox, in one act."""
+    counts = runtime.metrics.drain()
+    try:
+        accepted = await runtime.queue.settle(
+            worker, endings, counts, [outbox_records.settled(ending) for ending in endings]
+        )
+    except Unavailable:
+        runtime.metrics.restore(counts)
+        raise
+    _noted(runtime, endings, accepted)
+    return accepted
+
+
+def _noted(runtime: Runtime, endings: list[Settlement], accepted: list[bool]) -> list[Settlement]:
+    """Count and log; return what was accepted."""
     kept = [ending for ending, fresh in zip(endings, accepted, strict=True) if fresh]
     for ending in kept:
         _count(runtime, ending)
@@ -31,38 +70,23 @@ async def settle(runtime: Runtime, worker: WorkerId, endings: Sequence[Settlemen
         runtime.metrics.lease_lost(len(endings) - len(kept))
         refused = [ending.claim.entry.id for ending, fresh in zip(endings, accepted, strict=True) if not fresh]
         _log.warning("stale_result_discarded", task_ids=refused)
-    counts = runtime.metrics.drain()
-    if kept or counts:
-        await patiently(runtime.clock, lambda: runtime.queue.settle(worker, kept, counts))
-    return accepted
+    return kept
 
 
 async def _record(runtime: Runtime, endings: list[Settlement]) -> tuple[list[Settlement], list[bool]]:
-    """Write the endings to Postgres; return what was written and which were accepted.
+    """Write the endings to Postgres; return what was written and which were accepted. Raises Unavailable.
 
     One whose data Postgres will never take must not keep the others of its batch from being recorded: each is then
-    tried alone, and the one to blame is recorded as failed. Anything else that Postgres says is waited for.
+    tried alone, and the one to blame is recorded as failed.
     """
     try:
-        return endings, await patiently(runtime.clock, lambda: runtime.ledger.settle(endings))
+        return endings, await runtime.ledger.settle(endings)
     except REFUSED as error:
         if len(endings) == 1:
-            failed = [_unstorable(endings[0], error)]
-            return failed, await patiently(runtime.clock, lambda: runtime.ledger.settle(failed))
+            failed = [unstorable(endings[0], str(error))]
+            return failed, await runtime.ledger.settle(failed)
     alone = [await _record(runtime, [ending]) for ending in endings]
-    return [written[0] for written, _ in alone], [fresh[0] for _, fresh in alone]
-
-
-def _unstorable(ending: Settlement, error: Exception) -> Settlement:
-    cause = TaskError(
-        type="ResultNotStorable",
-        message=f"Postgres cannot store the result: {str(error)[:500]}",
-        retryable=False,
-        fingerprint=f"unstorable:{ending.claim.entry.type}",
-    )
-    return replace(
-        ending, state=State.FAILED, run_status=RunStatus.FAILED, result=None, progress=None, delay_us=None, error=cause
-    )
+    return [kept[0] for kept, _ in alone], [fresh[0] for _, fresh in alone]
 
 
 def _count(runtime: Runtime, ending: Settlement) -> None:

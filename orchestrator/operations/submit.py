@@ -1,7 +1,6 @@
-"""Submitting: how a request becomes a task that is kept.
+"""Submitting: how a request becomes a task that is kept, and is answered.
 
-Postgres first, Redis after the commit. A process that dies in between leaves a row that the reconciler puts in
-the queue. Requests made at about the same time share one statement and one script call.
+Requests made at about the same time share one statement and one script call; `keep` says where they are kept.
 """
 
 import asyncio
@@ -9,18 +8,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
-import structlog
-
 from orchestrator.batching import Batcher
-from orchestrator.domain.errors import AureaError, InvalidInput, KeyConflict, QueueFull, Unavailable
-from orchestrator.domain.ids import Fence, TaskId
-from orchestrator.domain.task import Entry, NewTask, Task
-from orchestrator.ledger.postgres import Existing, Inserted
+from orchestrator.domain.errors import AureaError, InvalidInput, KeyConflict, NotFound, QueueFull, Unavailable
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.outbox import Durability
+from orchestrator.domain.task import NewTask, Task
+from orchestrator.ledger.postgres import Existing
+from orchestrator.operations import read
+from orchestrator.operations.keep import Kept, keep
+from orchestrator.operations.recall import fresh
 from orchestrator.operations.request import Origin, TaskRequest, accept
 from orchestrator.runtime import Runtime
-
-_log = structlog.get_logger("orchestrator.submit")
 
 _STATEMENT_ROWS = 500
 _LANES = 2
@@ -33,6 +31,8 @@ class Receipt:
     task: Task
     replayed: bool
     """True when the same key with the same body was seen before: `task` is the one from then."""
+    durability: Durability = Durability.POSTGRES
+    """Where a new task was kept."""
 
 
 Answer = Receipt | AureaError
@@ -91,17 +91,15 @@ class Intake:
         self._last_turn = mine
         try:
             full = await self._refused_for_depth(tasks)
-            kept = [task for task in tasks if task.id not in full]
-            stored = dict(zip((task.id for task in kept), await self._runtime.ledger.insert(kept), strict=True))
-            if before is not None:
-                await asyncio.wait([before])
-            await self._enqueue([task for task in kept if not isinstance(stored[task.id], Existing)])
+            asked = [task for task in tasks if task.id not in full]
+            answers = await keep(self._runtime, asked, lambda: _turn(before)) if asked else []
+            stored = dict(zip((task.id for task in asked), answers, strict=True))
         finally:
             mine.set_result(None)
         return await self._answers(tasks, full, stored)
 
     async def _answers(
-        self, tasks: Sequence[NewTask], full: dict[TaskId, QueueFull], stored: dict[TaskId, Inserted | Existing]
+        self, tasks: Sequence[NewTask], full: dict[TaskId, QueueFull], stored: dict[TaskId, Kept | Existing]
     ) -> list[Answer]:
         answers: list[Answer] = []
         for task in tasks:
@@ -109,8 +107,8 @@ class Intake:
                 answers.append(full[task.id])
                 continue
             answer = stored[task.id]
-            if isinstance(answer, Inserted):
-                answers.append(Receipt(_as_read(task), replayed=False))
+            if isinstance(answer, Kept):
+                answers.append(Receipt(fresh(task), replayed=False, durability=answer.where))
                 continue
             try:
                 answers.append(await self._repeat(task, answer))
@@ -118,19 +116,12 @@ class Intake:
                 answers.append(away)
         return answers
 
-    async def _enqueue(self, tasks: Sequence[NewTask]) -> None:
-        if not tasks:
-            return
-        try:
-            await self._runtime.queue.enqueue([_entry(task) for task in tasks])
-        except Exception as error:  # noqa: BLE001 - they are kept: the reconciler puts them in the queue
-            _log.warning("enqueue_deferred", tasks=len(tasks), reason=str(error))
-
     async def _repeat(self, task: NewTask, existing: Existing) -> Answer:
         if existing.fingerprint != task.fingerprint:
             return KeyConflict(task.idempotency_key or "", existing.task_id)
-        before = await self._runtime.ledger.read(task.tenant, existing.task_id)
-        if before is None:
+        try:
+            before = await read.get(self._runtime, task.tenant, existing.task_id)
+        except NotFound:
             return Unavailable("postgres")  # pruned between two statements: the next try inserts it anew
         return Receipt(before, replayed=True)
 
@@ -144,7 +135,7 @@ class Intake:
             if not task.always:
                 by_queue[task.queue].append(task)
         refused: dict[TaskId, QueueFull] = {}
-        for queue, asked in by_queue.items():
+        for queue, asked in by_queue.items() if not self._runtime.standby.redis.away else ():
             try:
                 room = limit - await self._runtime.queue.depth(queue)
             except Unavailable:
@@ -153,49 +144,6 @@ class Intake:
         return refused
 
 
-def _entry(task: NewTask) -> Entry:
-    return Entry(
-        id=task.id,
-        tenant=task.tenant,
-        type=task.type,
-        queue=task.queue,
-        priority=task.priority,
-        payload=task.payload,
-        max_retries=task.max_retries,
-        timeout_seconds=task.timeout_seconds,
-        traceparent=task.traceparent,
-        ready_at_us=None if task.run_at is None else int(task.run_at.timestamp() * 1e6),
-        expires_at_us=None if task.expires_at is None else int(task.expires_at.timestamp() * 1e6),
-    )
-
-
-def _as_read(task: NewTask) -> Task:
-    """What a read of the fresh row would give, without the read."""
-    return Task(
-        id=task.id,
-        tenant=task.tenant,
-        type=task.type,
-        status=task.state,
-        queue=task.queue,
-        priority=task.priority,
-        payload=orjson.Fragment(task.payload),
-        result=None,
-        error=None,
-        progress=None,
-        tags=task.tags,
-        attempt=0,
-        crashes=0,
-        max_retries=task.max_retries,
-        timeout_seconds=task.timeout_seconds,
-        idempotency_key=task.idempotency_key,
-        parent_id=task.parent_id,
-        run_at=task.run_at,
-        expires_at=task.expires_at,
-        created_at=task.created_at,
-        started_at=None,
-        finished_at=None,
-        worker_id=None,
-        traceparent=task.traceparent,
-        cost_usd=0.0,
-        fence=Fence(0),
-    )
+async def _turn(before: asyncio.Future[None] | None) -> None:
+    if before is not None:
+        await asyncio.wait([before])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.events import OUTCOME
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.outcome import Crashed, decide
@@ -66,8 +67,15 @@ async def take_back(runtime: Runtime, sweeper: WorkerId) -> int:
 async def _crashes(runtime: Runtime, claims: Sequence[Claim]) -> list[Settlement]:
     """Decide what becomes of tasks whose worker vanished; where the next crash is the last, ask whether they ran."""
     suspects = [claim for claim in claims if is_suspect(claim.entry.crashes)]
-    begun = await runtime.ledger.on_record(suspects) if suspects else set()
+    begun = await _on_record(runtime, suspects) if suspects else set()
     return [decide(claim, Crashed(claim.entry.id in begun), _ANY_POLICY, chance=0.0) for claim in claims]
+
+
+async def _on_record(runtime: Runtime, suspects: Sequence[Claim]) -> set[TaskId]:
+    try:
+        return await runtime.ledger.on_record(suspects)
+    except Unavailable:
+        return set()  # nobody knows
 
 
 async def drop_ended(runtime: Runtime, ids: Sequence[TaskId]) -> int:

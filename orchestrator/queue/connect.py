@@ -1,8 +1,8 @@
 """Connections to Redis, and what it means when it does not answer.
 
-Two clients, because their faults differ. `commands` waits 5 s for an answer and tries again only to connect: a
-command whose answer was lost may have been carried out, and is never sent twice. `blocking` waits as long
-as its caller does, and sends nothing twice either: what a pop took whose connection died is put back by the sweep.
+Two clients, because their faults differ. `commands` answers within 2 s, all in all, and tries again only to connect:
+a command whose answer was lost may have been carried out, and is never sent twice. `blocking` waits as long as its
+caller does, and sends nothing twice either: what a pop took whose connection died is put back by the sweep.
 """
 
 import asyncio
@@ -15,13 +15,14 @@ from typing import Any
 from hiredis import pack_command
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from orchestrator.domain.errors import Unavailable
 
-ANSWER_SECONDS = 5.0
-_CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 2.0
+"""For a command or a pipeline with all that belongs to it: the wait for a connection, its opening, the answer."""
 _CONNECT_PAUSES_SECONDS = (0.05, 0.1, 0.2)
 _HEALTH_CHECK_SECONDS = 15
 _COMMAND_CONNECTIONS = 32
@@ -31,12 +32,37 @@ _KEEPALIVE = {
     if hasattr(socket, name)
 }
 """In seconds and probes, where the platform has them: a dead peer of an idle connection is known after 30 s."""
+_LINE: dict[str, Any] = {
+    "socket_timeout": None,
+    "socket_connect_timeout": ANSWER_SECONDS,
+    "socket_keepalive": True,
+    "socket_keepalive_options": _KEEPALIVE,
+    "retry": Retry(NoBackoff(), 0),
+    "protocol": 2,
+}
 _AWAY = (exceptions.ConnectionError, exceptions.TimeoutError)
 _NOT_NOW = re.compile(
     r"\b(OOM|MISCONF|READONLY|UNBLOCKED|LOADING|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN|TRYAGAIN|MOVED|ASK)\b"
     "|max number of clients|max concurrent connections|max (daily )?requests? limit exceeded|capacity quota exceeded"
 )
 """Answers that mean "not now", also as they look when a script passes them on; the last ones are of hosted servers."""
+
+
+class _Prompt(Redis):
+    """Bounds whole commands, not the steps of one: a server that is frozen must not hold up each of them in turn."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _PromptPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _PromptPipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await super().execute(raise_on_error)
 
 
 class _Patient(Connection):
@@ -51,6 +77,13 @@ class _Patient(Connection):
         return [pack_command((*command.split(), *args[1:]))]
 
     async def connect(self) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._keep_connecting()
+        except TimeoutError as error:
+            raise exceptions.TimeoutError("it takes a connection and does not answer") from error
+
+    async def _keep_connecting(self) -> None:
         for pause_seconds in _CONNECT_PAUSES_SECONDS:
             try:
                 await super().connect()  # type: ignore[no-untyped-call]
@@ -61,6 +94,11 @@ class _Patient(Connection):
             else:
                 return
         await super().connect()  # type: ignore[no-untyped-call]
+
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()  # else closing waits until a frozen server has taken what was sent
+        await super().disconnect(*args, **kwargs)
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -79,26 +117,15 @@ def connect(url: str) -> tuple[Redis, Redis]:
     commands = BlockingConnectionPool.from_url(
         url,
         max_connections=_COMMAND_CONNECTIONS,
-        timeout=ANSWER_SECONDS,
+        timeout=None,
         health_check_interval=_HEALTH_CHECK_SECONDS,
-        **_line(ANSWER_SECONDS),
+        **_LINE,
     )
-    blocking = ConnectionPool.from_url(url, **_line(None))
+    blocking = ConnectionPool.from_url(url, **_LINE)
     patient: dict[type, type] = {Connection: _Patient, SSLConnection: _PatientTls}
     for pool in (commands, blocking):
         pool.connection_class = patient.get(pool.connection_class, pool.connection_class)
-    return Redis.from_pool(commands), Redis.from_pool(blocking)
-
-
-def _line(answer_seconds: float | None) -> dict[str, Any]:
-    return {
-        "socket_timeout": answer_seconds,
-        "socket_connect_timeout": _CONNECT_SECONDS,
-        "socket_keepalive": True,
-        "socket_keepalive_options": _KEEPALIVE,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-    }
+    return _Prompt.from_pool(commands), Redis.from_pool(blocking)
 
 
 @contextmanager

@@ -4,8 +4,17 @@ A key that carries an id is also handed to scripts as a prefix, because a script
 runs. On a cluster the namespace is a hash tag, so a prefix and all keys made from it live on one shard.
 """
 
-from orchestrator.domain.ids import TaskId, WorkerId
+from hashlib import sha256
+
+from orchestrator.domain.ids import TaskId, Tenant, WorkerId
 from orchestrator.domain.task import DEFAULT_QUEUE
+
+_NAME_DIGITS = 32
+
+
+def key_name(tenant: Tenant, idempotency_key: str) -> str:
+    """Name an idempotency key in a key of Redis, whatever it is made of."""
+    return sha256(f"{tenant}\0{idempotency_key}".encode()).hexdigest()[:_NAME_DIGITS]
 
 
 class Keys:
@@ -36,9 +45,20 @@ class Keys:
         self.live = f"{namespace}:live:"
         """Channels: what happens to one task."""
         self.log_prefix = f"{namespace}:log:"
+        self.outbox = f"{namespace}:outbox"
+        """Stream: what was written while Postgres was away, in order."""
+        self.key_prefix = f"{namespace}:key:"
+        """Strings with a time to live: who holds an idempotency key, as keyhold.lua reads it."""
+        self.steps_prefix = f"{namespace}:steps:"
+        """Hashes name -> JSON: results of steps that went to the outbox."""
         self.counters_prefix = f"{namespace}:counters:"
         self.workers = f"{namespace}:workers"
         self.leader = f"{namespace}:leader"
+        self.order = (
+            self.queue_prefix, self.pending_prefix, self.scheduled, self.queues, self.epoch, self.tick, self.control,
+            self.tasks, self.lock,
+        )  # fmt: skip
+        """What the scripts that put tasks in order are given first."""
         self._worker = f"{namespace}:worker:"
 
     def queue(self, name: str) -> str:
@@ -56,6 +76,9 @@ class Keys:
 
     def log(self, task_id: TaskId) -> str:
         return f"{self.log_prefix}{task_id}"
+
+    def steps(self, task_id: TaskId) -> str:
+        return f"{self.steps_prefix}{task_id}"
 
     def channel(self, task_id: TaskId) -> str:
         return f"{self.live}{task_id}"

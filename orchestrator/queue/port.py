@@ -9,11 +9,12 @@ same, and every one may be repeated: a second `enqueue` or `settle` finds nothin
 or `pop` took is brought back by the sweep.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.outbox import NO_KEYS, Acceptance, Durability, Holder, KeyHold, Waiting, Write
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
 
@@ -74,11 +75,56 @@ class Standing:
     paused: bool
 
 
-class Queue(Protocol):
-    async def enqueue(self, entries: Sequence[Entry]) -> list[bool]:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """All that the queue holds of a task."""
+
+    entry: Entry
+    live: Live
+    asked: bytes | None
+    """The insert record of a task that Postgres does not have yet."""
+    record: bytes | None
+    """The settle record of a final task whose end Postgres does not have yet."""
+
+
+class Outbox(Protocol):
+    """The part of the queue that stands in for Postgres: writes are kept in order until they can be applied."""
+
+    async def accept(self, acceptances: Sequence[Acceptance]) -> tuple[list[bool | Holder], Durability]:
+        """Put tasks in order as `enqueue` does, and their records in the outbox, and wait for the disk.
+
+        True for one that is kept, also by an earlier call; a Holder where another task, which has not given it up,
+        holds the key: nothing was put in but its withdrawal.
+        """
+
+    async def record(self, worker: WorkerId, writes: Sequence[Write]) -> list[bool]:
+        """Put records of running attempts in the outbox; False for one whose lease is not the worker's any more."""
+
+    async def outbox(self, limit: int) -> list[Waiting]:
+        """Return the records that wait for Postgres, the oldest first."""
+
+    async def applied(self, records: Sequence[Waiting]) -> None:
+        """Remove records that Postgres has, and what was kept of their tasks until then."""
+
+    async def outbox_depth(self) -> int:
+        """Return how many records wait for Postgres."""
+
+    def appended(self) -> str:
+        """The place of the last record that was put in through this object; empty for none."""
+
+    async def held(self, task_id: TaskId) -> Held | None:
+        """All that is known here of a task; None when that is nothing."""
+
+    async def steps(self, task_id: TaskId) -> dict[str, bytes]:
+        """The JSON results of finished steps that were put in the outbox, while the task lives."""
+
+
+class Queue(Outbox, Protocol):
+    async def enqueue(self, entries: Sequence[Entry], keys: Mapping[TaskId, KeyHold] = NO_KEYS) -> list[bool | Holder]:
         """Put tasks in order, or aside until due. False for one that the queue holds already: it stays as it is.
 
-        One that was dropped a moment ago is not held: it may be replayed at once.
+        One that was dropped a moment ago, or is final, is not held: it may be replayed at once. The keys are
+        remembered. A Holder for one whose key is held by a task that Postgres does not have yet: it is not put in.
         """
 
     async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
@@ -103,12 +149,17 @@ class Queue(Protocol):
         """
 
     async def settle(
-        self, worker: WorkerId, endings: Sequence[Settlement], counts: Sequence[tuple[str, str, float]] = ()
+        self,
+        worker: WorkerId,
+        endings: Sequence[Settlement],
+        counts: Sequence[tuple[str, str, float]] = (),
+        records: Sequence[bytes] = (),
     ) -> list[bool]:
-        """End leases: forget final tasks, set aside retries, put released ones back in order. Postgres was told first.
+        """End leases: forget final tasks, set aside retries, put released ones back in order.
 
-        False for a lease that is no longer this worker's: nothing changed. `counts` (hash, field, by) are added in
-        the same act.
+        Either Postgres was told first, or each ending comes with its record, which goes to the outbox in the same
+        act; a final task is remembered until Postgres has it then. False for a lease that is no longer this worker's:
+        nothing changed. `counts` (hash, field, by) are added in the same act.
         """
 
     async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> tuple[list[Claim], list[TaskId]]:

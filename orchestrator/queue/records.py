@@ -12,6 +12,9 @@ Fields of `aurea:tasks:{id}`:
   lease      once claimed: `{worker}:{fence} {started_at µs} {score}`, the score being its place in the queue
   lost       once taken over: the fence of the run whose lease ran out
   progress   JSON, while it runs
+  asked      once accepted while Postgres was away: the place in the outbox of the record of its insert
+  ended      once settled into the outbox: the fence of that run
+  record     once it is over, until Postgres knows: the place of the record of that
 """
 
 from collections.abc import Sequence
@@ -21,12 +24,13 @@ from typing import Any
 from orjson import dumps, loads
 
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.outbox import Holder, KeyHold, RecordKind, Waiting
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry
-from orchestrator.queue.port import Live
+from orchestrator.queue.port import Held, Live
 from orchestrator.queue.scripts import Arg
 
-LIVE_FIELDS = ("status", "attempt", "lease", "progress")
+LIVE_FIELDS = ("status", "attempt", "lease", "progress", "ended")
 
 
 def write_record(entry: Entry, attempt: int, crashes: int) -> list[Arg]:
@@ -41,6 +45,56 @@ def write_record(entry: Entry, attempt: int, crashes: int) -> list[Arg]:
     if crashes:
         record += ("crashes", crashes)
     return record
+
+
+def write_entry(entry: Entry) -> list[Arg]:
+    """Return what enqueue.lua and its like take for a task."""
+    ready: Arg = "" if entry.ready_at_us is None else entry.ready_at_us
+    aside = State.RETRYING.value if entry.retrying else State.SCHEDULED.value
+    record = write_record(entry, entry.attempt, entry.crashes)
+    return [entry.id, entry.queue, entry.priority, ready, aside, int(entry.restored), len(record), *record]
+
+
+def write_hold(task_id: TaskId, key: KeyHold | None) -> tuple[Arg, Arg, Arg]:
+    """Return the name of a key, the hold on it but for where its task is stored, and its life in ms."""
+    if key is None:
+        return "", "", ""
+    life = "u" if key.until_final else "f"
+    return key.name, f"{task_id} {key.fingerprint.hex()} {life}", max(1, key.hold_ms)
+
+
+def read_kept(reply: Sequence[Any]) -> list[bool | Holder]:
+    """Read for each task whether it was put in, or who holds its key."""
+    return [answer == 1 if isinstance(answer, int) else _read_holder(answer) for answer in reply]
+
+
+def _read_holder(hold: bytes) -> Holder:
+    task_id, fingerprint, _, _ = hold.decode().split(" ")
+    return Holder(TaskId(task_id), bytes.fromhex(fingerprint))
+
+
+def read_place(stream_id: bytes) -> str:
+    """Return a stream's id as text that grows as the id does."""
+    milliseconds, _, number = stream_id.decode().partition("-")
+    return f"{milliseconds:0>15}-{number:0>10}"
+
+
+def write_place(place: str) -> str:
+    """Return the stream's id."""
+    milliseconds, _, number = place.partition("-")
+    return f"{int(milliseconds)}-{int(number)}"
+
+
+def read_waiting(stream_id: bytes, fields: dict[bytes, bytes]) -> Waiting:
+    """Read an entry of the outbox."""
+    return Waiting(
+        place=read_place(stream_id),
+        kind=RecordKind(fields[b"kind"].decode()),
+        task_id=TaskId(fields[b"task"].decode()),
+        fence=Fence(int(fields[b"fence"])),
+        key=fields[b"key"].decode(),
+        record=fields[b"record"],
+    )
 
 
 def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Claim]:
@@ -74,16 +128,38 @@ def read_taken_over(reply: Sequence[Any], worker: WorkerId, step_us: int) -> tup
 
 def read_live(values: Sequence[bytes | None]) -> Live | None:
     """Read the LIVE_FIELDS of a hash; None when there is no hash."""
-    status, attempt, lease, progress = values
+    status, attempt, lease, progress, ended = values
     if status is None:
         return None
     if lease is None:
-        return Live(State(status.decode()), int(attempt or 0), Fence(0), None, None, progress)
+        return Live(State(status.decode()), int(attempt or 0), Fence(int(ended or 0)), None, None, progress)
     holder, started_at, _ = lease.decode().rsplit(" ", 2)
     worker, _, fence = holder.rpartition(":")
     return Live(
         State(status.decode()), int(attempt or 0), Fence(int(fence)), WorkerId(worker), int(started_at), progress
     )
+
+
+def read_held(reply: Sequence[Any], task_id: TaskId, step_us: int) -> Held | None:
+    """Read what held.lua answers."""
+    if reply[0] == b"unknown":
+        return None
+    _, due_at_us, place, asked, settled, (record, payload, crashes, *values) = reply
+    live = read_live(values)
+    if live is None:
+        return None
+    queue, priority, tenant, type_name, max_retries, timeout_seconds, traceparent, expires_at_us = loads(record)
+    lease = values[2]
+    if lease is not None:
+        place = lease.rsplit(b" ", 1)[1]
+    ready_at_us = None if place is None else int(float(place)) - priority * step_us
+    if due_at_us is not None:
+        ready_at_us = int(float(due_at_us))
+    entry = Entry(
+        task_id, tenant, type_name, queue, priority, payload, max_retries, timeout_seconds, traceparent,
+        live.attempt, int(crashes or 0), ready_at_us, expires_at_us, live.status is State.RETRYING,
+    )  # fmt: skip
+    return Held(entry, live, asked, settled)
 
 
 def read_ids(reply: Sequence[Any]) -> list[TaskId]:

@@ -1,54 +1,62 @@
-"""The queue on Redis: one method per script, one script per atomic act.
+"""The queue on Redis: one method per script, one script per atomic act. `redis_outbox` stands in for Postgres.
 
 Calls over very many tasks are cut into pages, each an act of its own, so that Redis is never held long.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.outbox import NO_KEYS, Holder, KeyHold
 from orchestrator.domain.priority import score
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
 from orchestrator.queue.connect import ANSWER_SECONDS, answering
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import EpochMissing, Live, Popped, QueueFigures, QueuePaused, Standing
-from orchestrator.queue.records import LIVE_FIELDS, read_claims, read_ids, read_live, read_taken_over, write_record
-from orchestrator.queue.scripts import Arg, Scripts
+from orchestrator.queue.records import (
+    LIVE_FIELDS,
+    read_claims,
+    read_ids,
+    read_kept,
+    read_live,
+    read_taken_over,
+    write_entry,
+    write_hold,
+    write_record,
+)
+from orchestrator.queue.redis_outbox import RedisOutbox
+from orchestrator.queue.scripts import PAGE, Arg, pages
 
-PAGE = 1000
 TOMBSTONE_MS = 60_000
 """Longer than any worker goes without a beat: after that it cannot hold a lease that was dropped."""
-T = TypeVar("T")
+_WAITING = frozenset({State.RETRYING, State.QUEUED})
 
 
-class RedisQueue:
+class RedisQueue(RedisOutbox):
     """Keeps the promises of port.Queue; `memory.MemoryQueue` is its reference model."""
 
     def __init__(self, commands: Redis, blocking: Redis, keys: Keys, step_us: int) -> None:
-        self._commands = commands
+        super().__init__(commands, keys, step_us)
         self._blocking = blocking
-        self._keys = keys
-        self._step_us = step_us
-        self._run = Scripts(commands).run
 
-    async def enqueue(self, entries: Sequence[Entry]) -> list[bool]:
-        k = self._keys
-        keys = (k.queue_prefix, k.pending_prefix, k.scheduled, k.queues, k.epoch, k.tick, k.control, k.tasks, k.lock)
-        answers: list[bool] = []
-        for page in _pages(entries):
+    async def enqueue(self, entries: Sequence[Entry], keys: Mapping[TaskId, KeyHold] = NO_KEYS) -> list[bool | Holder]:
+        answers: list[bool | Holder] = []
+        for page in pages(entries):
             args: list[Arg] = [self._step_us]
-            for entry in page:
-                ready: Arg = "" if entry.ready_at_us is None else entry.ready_at_us
-                aside = State.RETRYING.value if entry.retrying else State.SCHEDULED.value
-                record = write_record(entry, entry.attempt, entry.crashes)
-                args += (entry.id, entry.queue, entry.priority, ready, aside, int(entry.restored), len(record))
-                args += record
-            answers += _answers(await self._run("enqueue", keys, args))
+            if keys:
+                for entry in page:
+                    args += write_entry(entry)
+                    args += write_hold(entry.id, keys.get(entry.id))
+                reply = await self._run("remember", (*self._keys.order, self._keys.key_prefix), args)
+            else:
+                for entry in page:
+                    args += write_entry(entry)
+                reply = await self._run("enqueue", self._keys.order, args)
+            answers += read_kept(reply[1:])
         return answers
 
     async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
@@ -73,7 +81,7 @@ class RedisQueue:
     async def extend(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]], hold_ms: int) -> list[TaskId]:
         k = self._keys
         lost: list[TaskId] = []
-        for page in _pages(held):
+        for page in pages(held):
             args: list[Arg] = [worker, hold_ms]
             for lease in page:
                 args += lease
@@ -81,30 +89,39 @@ class RedisQueue:
         return lost
 
     async def settle(
-        self, worker: WorkerId, endings: Sequence[Settlement], counts: Sequence[tuple[str, str, float]] = ()
+        self,
+        worker: WorkerId,
+        endings: Sequence[Settlement],
+        counts: Sequence[tuple[str, str, float]] = (),
+        records: Sequence[bytes] = (),
     ) -> list[bool]:
+        if not endings and not counts:
+            return []
         k = self._keys
         keys = (
             k.leases, k.scheduled, k.queue_prefix, k.pending_prefix, k.queues, k.epoch, k.control, k.tasks, k.lock,
-            k.live, k.counters_prefix,
+            k.live, k.counters_prefix, k.outbox, k.steps_prefix,
         )  # fmt: skip
-        args: list[Arg] = [worker, len(endings)]
-        living: list[Arg] = []
+        args: list[Arg] = [worker, len(endings), len(records)]
+        kept: list[Arg] = []
         for ending in endings:
             claim, state = ending.claim, ending.state
-            size = self._keep(ending, living) if state is State.RETRYING or state is State.QUEUED else 0
+            size = self._keep(ending, kept) if records or state in _WAITING else 0
             args += (claim.entry.id, claim.fence, state, ending.attempt, size)
-        args += living
+        args += records
+        args += kept
         for count in counts:
             args += count
-        return _answers(await self._run("settle", keys, args)) if endings or counts else []
+        return self._noted(await self._run("settle", keys, args))
 
-    def _keep(self, ending: Settlement, living: list[Arg]) -> int:
-        claim, entry = ending.claim, ending.claim.entry
+    def _keep(self, ending: Settlement, kept: list[Arg]) -> int:
+        claim, entry, state = ending.claim, ending.claim.entry, ending.state
         record = write_record(entry, ending.attempt, ending.crashes)
-        delay: Arg = ending.delay_us or 0 if ending.state is State.RETRYING else ""
+        delay: Arg = "over"
+        if state in _WAITING:
+            delay = ending.delay_us or 0 if state is State.RETRYING else ""
         place = score(entry.ready_at_us or claim.claimed_at_us, entry.priority, self._step_us)
-        living += (entry.queue, delay, place, *record)
+        kept += (entry.queue, delay, place, *record)
         return len(record)
 
     async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> tuple[list[Claim], list[TaskId]]:
@@ -123,18 +140,18 @@ class RedisQueue:
 
     async def drop(self, ids: Sequence[TaskId]) -> None:
         k = self._keys
-        keys = (k.scheduled, k.queue_prefix, k.pending_prefix, k.leases, k.control, k.tasks, k.lock)
-        for page in _pages(ids):
+        keys = (k.scheduled, k.queue_prefix, k.pending_prefix, k.leases, k.control, k.tasks, k.lock, k.steps_prefix)
+        for page in pages(ids):
             await self._run("drop", keys, (TOMBSTONE_MS, *page))
 
     async def forget(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]]) -> list[TaskId]:
         k = self._keys
         gone: list[TaskId] = []
-        for page in _pages(held):
+        for page in pages(held):
             args: list[Arg] = [worker]
             for lease in page:
                 args += lease
-            gone += read_ids(await self._run("forget", (k.leases, k.tasks, k.lock), args))
+            gone += read_ids(await self._run("forget", (k.leases, k.tasks, k.lock, k.steps_prefix), args))
         return gone
 
     async def mint(self) -> Fence:
@@ -150,7 +167,7 @@ class RedisQueue:
 
     async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
         gone: list[TaskId] = []
-        for page in _pages(ids):
+        for page in pages(ids):
             gone += read_ids(await self._run("missing", (self._keys.tasks, self._keys.lock), page))
         return gone
 
@@ -166,7 +183,7 @@ class RedisQueue:
 
     async def live(self, ids: Sequence[TaskId]) -> dict[TaskId, Live]:
         found: dict[TaskId, Live] = {}
-        for page in _pages(ids):
+        for page in pages(ids):
             pipeline = self._commands.pipeline(transaction=False)
             for task_id in page:
                 pipeline.hmget(self._keys.task(task_id), LIVE_FIELDS)
@@ -221,13 +238,3 @@ def _with_epoch(reply: Sequence[Any]) -> Sequence[Any]:
     if reply[0] == b"no_epoch":
         raise EpochMissing
     return reply
-
-
-def _answers(reply: Sequence[Any]) -> list[bool]:
-    return [answer == 1 for answer in reply[1:]]
-
-
-def _pages(sequence: Sequence[T]) -> Iterator[list[T]]:
-    rest = iter(sequence)
-    while page := list(islice(rest, PAGE)):
-        yield page

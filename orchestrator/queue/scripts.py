@@ -1,21 +1,29 @@
 """The Lua scripts: found in `lua/`, sent once, then called by their hash.
 
-Each file is one atomic act. `prelude.lua`, what they share, is put in front of each.
+Each file is one atomic act. `prelude.lua`, what they share, is put in front of each, and behind it those files of
+`lua/shared/` that the script's header names WITH.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from importlib.resources.abc import Traversable
+from itertools import islice
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from orchestrator.queue.connect import answering
 
+PAGE = 1000
+"""Tasks that one script takes at most, so that Redis is never held long."""
 Arg = str | bytes | int | float
+T = TypeVar("T")
 _PRELUDE = "prelude"
+_WITH = re.compile(r"^-- WITH +(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +36,41 @@ class Script:
 
 def load_scripts() -> Mapping[str, Script]:
     """Read every script of the package, by its stem."""
-    sources = {
-        path.name.removesuffix(".lua"): path.read_text(encoding="utf-8")
-        for path in (files(__package__) / "lua").iterdir()
-        if path.name.endswith(".lua")
-    }
+    folder = files(__package__) / "lua"
+    sources, shared = _read(folder), _read(folder / "shared")
     prelude = sources.pop(_PRELUDE)
-    whole = {name: f"{prelude}\n{source}" for name, source in sources.items()}
+    scripts = {}
+    for name, source in sources.items():
+        named = _WITH.search(source)
+        parts = [shared[part] for part in named.group(1).split(", ")] if named else []
+        whole = "\n".join([prelude, *parts, source])
+        scripts[name] = Script(whole, sha1(whole.encode(), usedforsecurity=False).hexdigest())
+    return scripts
+
+
+def _read(folder: Traversable) -> dict[str, str]:
     return {
-        name: Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest()) for name, source in whole.items()
+        path.name.removesuffix(".lua"): path.read_text(encoding="utf-8")
+        for path in folder.iterdir()
+        if path.name.endswith(".lua")
     }
 
 
 SCRIPTS = load_scripts()
 
 
+def pages(sequence: Sequence[T]) -> Iterator[list[T]]:
+    """Cut what a call is about into what scripts take."""
+    rest = iter(sequence)
+    while page := list(islice(rest, PAGE)):
+        yield page
+
+
 class Scripts:
     """Runs scripts on one server."""
 
     def __init__(self, commands: Redis) -> None:
+        self._commands = commands
         self._execute: Callable[..., Awaitable[Any]] = commands.execute_command
 
     async def run(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
@@ -61,3 +85,24 @@ class Scripts:
                 return await self._execute("EVALSHA", script.sha, len(keys), *keys, *args)
             except NoScriptError:
                 return await self._execute("EVAL", script.source, len(keys), *keys, *args)
+
+    async def run_then(self, name: str, keys: Sequence[str], args: Sequence[Arg], then: Sequence[Arg]) -> Any:
+        """Run a script and behind it, over the same connection, a command; return both replies.
+
+        The second one is an error when the server refused that command. Raises as `run` does.
+        """
+        script = SCRIPTS[name]
+        with answering():
+            try:
+                return await self._pair(("EVALSHA", script.sha, len(keys), *keys, *args), then)
+            except NoScriptError:
+                return await self._pair(("EVAL", script.source, len(keys), *keys, *args), then)
+
+    async def _pair(self, script: Sequence[Arg], then: Sequence[Arg]) -> tuple[Any, Any]:
+        pipeline = self._commands.pipeline(transaction=False)
+        for command in (script, then):
+            pipeline.execute_command(*command)
+        reply, after = await pipeline.execute(raise_on_error=False)
+        if isinstance(reply, RedisError):
+            raise reply
+        return reply, after

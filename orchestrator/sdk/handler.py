@@ -63,7 +63,7 @@ class Handler:
     def decode(self, payload: bytes) -> Any:
         """Like `validate`, for a payload that is JSON text still."""
         try:
-            return self._adapter.validate_json(payload)
+            return self._adapter.validator.validate_json(payload)
         except ValidationError as error:
             raise _refusal(self.name, error) from None
 

@@ -73,6 +73,10 @@ class Counts:
     def requeued(self, cause: str, number: int = 1) -> None:
         self._counters["requeued_total", (cause,)] += number
 
+    def degraded(self, store: str) -> None:
+        """A process does without a store from now on."""
+        self._counters["degraded_total", (store,)] += 1
+
     def webhook(self, source: str, outcome: str) -> None:
         """`source` is one the process knows: a name from a request would let a stranger grow the series."""
         self._counters["webhooks_total", (source, outcome)] += 1

@@ -46,6 +46,7 @@ METRICS = (
     Metric("aurea_retries_total", "counter", ("type",), "Attempts that failed and will be tried again."),
     Metric("aurea_lease_lost_total", "counter", (), "Attempts whose lease was lost: their result is dropped."),
     Metric("aurea_requeued_total", "counter", ("cause",), "Tasks put back into their queue, by why."),
+    Metric("aurea_degraded_total", "counter", ("store",), "Times that a process began to do without a store."),
     Metric("aurea_webhooks_total", "counter", ("source", "outcome"), "Webhook deliveries, by what became of them."),
     Metric("aurea_http_requests_total", "counter", ("method", "route", "status"), "Requests answered by the API."),
     Metric("aurea_task_duration_seconds", "histogram", ("type",), "From the start of an attempt to its end.", SPANS),
@@ -73,7 +74,8 @@ class Gauges:
     budget_used_usd: Mapping[tuple[str, str], float] = field(default_factory=dict)
     tasks_running: int = 0
     workers: int = 0
-    dead_letters: int = 0
+    dead_letters: int | None = 0
+    """None when nobody knows: no sample then."""
     outbox_depth: int = 0
 
 
@@ -143,8 +145,10 @@ def _histogram(metric: Metric, fields: Mapping[str, float]) -> Family:
     return family
 
 
-def _gauge(metric: Metric, value: float | Mapping[str | tuple[str, str], float]) -> Family:
+def _gauge(metric: Metric, value: float | Mapping[str | tuple[str, str], float] | None) -> Family:
     family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    if value is None:
+        return family
     if not isinstance(value, Mapping):
         family.add_metric([], value)
         return family

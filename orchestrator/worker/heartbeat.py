@@ -54,6 +54,8 @@ class Heartbeat:
         self._card = card
         self._lease_ms = lease_ms
         self._clock = clock
+        self._said = ""
+        """What went wrong at the last beat."""
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -105,14 +107,22 @@ class Heartbeat:
             async with asyncio.timeout(left_seconds):
                 await self._extend(queue)
         except Exception as error:  # noqa: BLE001 - a heart that stops loses every lease
-            _log.warning("beat_failed", reason=str(error) or type(error).__name__, left_seconds=round(left_seconds, 1))
+            self._say("beat_failed", error)
             return False
         try:
             async with asyncio.timeout(self.seconds):
                 await presence.announce(self._card(), _PRESENCE_MS)
         except Exception as error:  # noqa: BLE001 - no lease hangs on it
-            _log.warning("worker_not_announced", reason=str(error) or type(error).__name__)
+            self._say("worker_not_announced", error)
+        else:
+            self._said = ""
         return True
+
+    def _say(self, event: str, error: Exception) -> None:
+        """Once, not once a beat."""
+        if self._said != event:
+            _log.warning(event, reason=str(error) or type(error).__name__)
+            self._said = event
 
     async def _extend(self, queue: Queue) -> None:
         held = dict(self._held)  # at one go: the loop's thread changes it, which no iteration bears

@@ -10,7 +10,7 @@ from collections import deque
 import structlog
 
 from orchestrator.domain.events import Told
-from orchestrator.domain.ids import Fence
+from orchestrator.domain.ids import Fence, WorkerId
 from orchestrator.domain.task import Claim
 from orchestrator.operations.tell import tell
 from orchestrator.runtime import Runtime
@@ -26,8 +26,9 @@ _GATHER_SECONDS = 0.005
 class Journal:
     """Append from the loop's thread; one lane writes. It outlives every error: only the event to blame is dropped."""
 
-    def __init__(self, runtime: Runtime, recorder: Recorder) -> None:
+    def __init__(self, runtime: Runtime, worker: WorkerId, recorder: Recorder) -> None:
         self._runtime = runtime
+        self._worker = worker
         self._recorder = recorder
         self._waiting: deque[Told] = deque()
         self._appended = 0
@@ -88,7 +89,7 @@ class Journal:
     async def _commit(self, batch: list[Told]) -> None:
         try:
             await self._recorder.record({told.fence for told in batch})
-            await tell(self._runtime, batch)
+            await tell(self._runtime, self._worker, batch)
         except Exception as error:  # noqa: BLE001 - who waits in flush or in room would wait for ever
             if len(batch) > 1:
                 for told in batch:

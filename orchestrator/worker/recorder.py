@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from orchestrator.batching import Batcher
-from orchestrator.domain.ids import Fence
+from orchestrator.domain.ids import Fence, WorkerId
 from orchestrator.domain.task import Claim
-from orchestrator.operations.patience import patiently
+from orchestrator.operations.record import start
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.recorder")
@@ -27,8 +27,9 @@ _BATCH = 200
 class Recorder:
     """Knows which attempts are not yet recorded, and records those that last."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, worker: WorkerId) -> None:
         self._runtime = runtime
+        self._worker = worker
         self.on_stale: Callable[[Iterable[Fence]], None] = _ignore
         """Told of attempts that Postgres refused."""
         self._watched: dict[Fence, tuple[float, Claim]] = {}
@@ -116,7 +117,7 @@ class Recorder:
     async def _write(self, claims: Sequence[Claim]) -> set[Fence]:
         """Return the accepted ones; of two attempts of one task the older is stale."""
         newest = {claim.entry.id: claim for claim in sorted(claims, key=lambda claim: claim.fence)}
-        accepted = await patiently(self._runtime.clock, lambda: self._runtime.ledger.start(list(newest.values())))
+        accepted = await start(self._runtime, self._worker, list(newest.values()))
         return {newest[task_id].fence for task_id in accepted}
 
 

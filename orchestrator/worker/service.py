@@ -11,7 +11,7 @@ import structlog
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
-from orchestrator.operations.patience import patiently
+from orchestrator.operations.record import load_steps, save_step
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.submit import Intake
 from orchestrator.queue.presence import WorkerCard
@@ -51,8 +51,8 @@ class WorkerService:
         self._runtime = runtime
         self._facts = facts
         self._intake = Intake(runtime)
-        self._recorder = Recorder(runtime)
-        self._journal = Journal(runtime, self._recorder)
+        self._recorder = Recorder(runtime, facts.worker)
+        self._journal = Journal(runtime, facts.worker, self._recorder)
         self._threads = Threads()
         executor = Executor(runtime.handlers, self._bench())
         self._attempts = Attempts(runtime, facts.worker, executor, self._journal, self._recorder, facts.concurrency)
@@ -158,13 +158,13 @@ class _Card:
 
 
 class _Steps:
-    """The finished steps of tasks, in Postgres."""
+    """The finished steps of tasks, as operations keep them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def load(self, task_id: TaskId) -> Mapping[str, bytes]:
-        return await patiently(self._runtime.clock, lambda: self._runtime.ledger.steps(task_id))
+        return await load_steps(self._runtime, task_id)
 
     async def save(self, claim: Claim, name: str, result: bytes) -> bool:
-        return await patiently(self._runtime.clock, lambda: self._runtime.ledger.save_step(claim, name, result))
+        return await save_step(self._runtime, claim, name, result)

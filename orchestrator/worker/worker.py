@@ -10,6 +10,7 @@ from collections import deque
 
 import structlog
 
+from orchestrator import crash
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.task import DEFAULT_QUEUE, Claim
@@ -85,6 +86,7 @@ class Worker:
             return
         popped = await self._runtime.queue.pop(queues, _DOORBELL_SECONDS)
         if popped is not None:
+            crash.at("popped")
             await self._claim(popped.queue, free, popped.id)
 
     async def _claim(self, queue: str, free: int, popped: TaskId | None) -> None:
@@ -101,6 +103,8 @@ class Worker:
         self._start(claims)
 
     def _start(self, claims: list[Claim]) -> None:
+        if claims:
+            crash.at("claimed")
         for claim in claims:
             self._attempts.start(claim)
 

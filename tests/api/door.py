@@ -91,7 +91,7 @@ async def say(runtime: Runtime, claimed: Claim, kind: EventKind, *sayings: Any, 
         )
         for number, data in enumerate(sayings, first)
     ]
-    await tell(runtime, told)
+    await tell(runtime, claimed.worker, told)
 
 
 async def end(runtime: Runtime, claimed: Claim, outcome: Outcome) -> None:

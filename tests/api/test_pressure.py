@@ -24,22 +24,44 @@ async def test_a_full_queue_answers_429_and_others_go_on(database_url: str, redi
     assert len(listed) == 3
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/tasks"), ("GET", "/tasks"), ("GET", "/dead")])
-async def test_with_postgres_away_nothing_is_promised(redis_url: str, method: str, path: str) -> None:
-    app = configured(NOWHERE, redis_url)
+@pytest.mark.parametrize(
+    ("method", "path", "redis_too", "named"),
+    [
+        ("POST", "/tasks", True, "postgres and redis"),
+        ("GET", "/tasks", False, "postgres"),
+        ("GET", "/tasks/01997c0e-0000-7000-8000-000000000000", False, "postgres"),
+        ("GET", "/dead", False, "postgres"),
+    ],
+)
+async def test_what_cannot_be_answered_names_the_store_that_is_away(
+    redis_url: str, method: str, path: str, redis_too: bool, named: str
+) -> None:
+    app = configured(NOWHERE, "redis://127.0.0.1:1" if redis_too else redis_url)
     async with app.router.lifespan_context(app):
         headers = {"Authorization": f"Bearer {TOKEN}"}
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://aurea.test", headers=headers) as http:
             answer = await http.request(method, path, json={"type": "greet"} if method == "POST" else None)
-            batch = await http.post("/tasks/batch", json={"tasks": [{"type": "greet"}, {}]})
             ready, live = await http.get("/readyz"), await http.get("/livez")
-    assert (answer.status_code, answer.json()["dependency"]) == (503, "postgres")
+    assert (answer.status_code, answer.json()["dependency"]) == (503, named)
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert int(answer.headers["retry-after"]) > 0
-    assert (batch.status_code, batch.json()["dependency"]) == (503, "postgres")
-    assert (ready.status_code, live.status_code) == (503, 200)
+    assert (ready.status_code, live.status_code) == (503 if redis_too else 200, 200)
     assert SECRET not in answer.text
+
+
+async def test_a_batch_is_kept_in_redis_while_postgres_is_away_and_says_so(redis_url: str) -> None:
+    app = configured(NOWHERE, redis_url)
+    async with app.router.lifespan_context(app):
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://aurea.test", headers=headers) as http:
+            batch = await http.post("/tasks/batch", json={"tasks": [{"type": "greet"}, {}]})
+            kept, refused = batch.json()["items"]
+            read = await http.get(kept["task"]["links"]["self"])
+    assert (batch.status_code, kept["status_code"], refused["status_code"]) == (201, 201, 422)
+    assert kept["task"].pop("durability") == "memory"
+    assert read.json() == kept["task"]
 
 
 async def test_without_a_token_to_compare_nobody_is_let_in(database_url: str, redis_url: str) -> None:

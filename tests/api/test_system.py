@@ -1,20 +1,13 @@
-"""What the system tells of itself: queues, workers, handlers, metrics, health."""
+"""What the system tells of itself: queues, workers, handlers, metrics."""
 
-import asyncio
-import time
 from datetime import UTC, datetime
 
-import httpx2
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import shapes
 from orchestrator.domain.ids import WorkerId
-from orchestrator.operations import health as asking
 from orchestrator.queue.presence import WorkerCard
 from tests.api.door import Door, claim, open_door
-from tests.conftest import Servers
-from tests.queue.line import Line
 
 
 async def test_queues_tell_depth_age_running_and_paused(door: Door) -> None:
@@ -83,49 +76,3 @@ async def test_what_is_switched_off_names_the_variable(database_url: str, redis_
     assert (stream.status_code, metrics.status_code) == (404, 404)
     assert "ENABLE_SSE" in stream.json()["detail"]
     assert "ENABLE_METRICS" in metrics.json()["detail"]
-
-
-async def test_health_is_open_to_all_and_tells_each_dependency(door: Door) -> None:
-    nobody = httpx2.AsyncClient(transport=httpx2.ASGITransport(door.app), base_url="http://aurea.test")
-    async with nobody as http:
-        assert (await http.get("/livez")).json() == {"status": "ok"}
-        assert (await http.get("/readyz")).status_code == 200
-        health = (await http.get("/health")).json()
-    assert health["status"] == "ok"
-    assert set(health["dependencies"]) == {"postgres", "redis"}
-    assert all(0 <= state["latency_ms"] < 2000 for state in health["dependencies"].values())
-
-
-async def test_health_answers_503_while_a_store_is_away_and_the_process_lives_on(
-    database_url: str, own_servers: Servers
-) -> None:
-    async with open_door(database_url, own_servers.valkey.url) as door:
-        own_servers.valkey.stop()
-        health, ready = await door.http.get("/health"), await door.http.get("/readyz")
-        assert (await door.http.get("/livez")).status_code == 200
-        kept = await door.http.post("/tasks", json={"type": "greet"})
-        own_servers.valkey.start()
-    assert (health.status_code, ready.status_code) == (503, 503)
-    assert health.json()["dependencies"]["redis"]["status"] == "unavailable"
-    assert health.json()["dependencies"]["postgres"]["status"] == "ok"
-    assert kept.status_code == 201
-
-
-async def test_health_answers_in_time_while_postgres_takes_a_question_and_says_nothing(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking, "_PATIENCE_SECONDS", 0.2)
-    noise: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
-    line = Line(database_url)
-    async with open_door(await line.open(), redis_url) as door:
-        assert (await door.http.get("/health")).status_code == 200
-        line.silence()
-        began = time.monotonic()
-        health = await door.http.get("/health")
-        assert time.monotonic() - began < 1
-        await line.close()
-    assert health.status_code == 503
-    states = {name: state["status"] for name, state in health.json()["dependencies"].items()}
-    assert states == {"postgres": "unavailable", "redis": "ok"}
-    assert noise == []

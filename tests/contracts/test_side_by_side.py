@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,14 +17,15 @@ from hypothesis.stateful import (
 )
 
 from orchestrator.domain.ids import TaskId, WorkerId, task_id
+from orchestrator.domain.outbox import Durability, KeyHold, RecordKind, Waiting
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry
 from orchestrator.queue.connect import connect
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.memory import MemoryQueue
-from orchestrator.queue.port import EpochMissing, Live, Popped, Queue, QueuePaused, Standing
+from orchestrator.queue.port import EpochMissing, Held, Live, Popped, Queue, QueuePaused, Standing
 from orchestrator.queue.redis import RedisQueue
-from tests.queue.entries import HOUR_US, ONE, STEP_US, SWEEPER, TWO, ending, entry
+from tests.queue.entries import HOUR_US, ONE, STEP_US, SWEEPER, TWO, acceptance, ending, entry, hold, placeless, write
 
 T = TypeVar("T")
 
@@ -35,6 +36,38 @@ FOREVER = 100
 READY_US = [None, -HOUR_US * 3 // 2, -10_000_000, HOUR_US]
 """Against now: at once, long ago, just now, far ahead. Nothing becomes due or expires while a step runs."""
 ENDINGS = [State.SUCCEEDED, State.FAILED, State.WAITING, State.QUEUED, State.RETRYING]
+
+
+class Wanted(NamedTuple):
+    """What a task is put in with."""
+
+    id: TaskId
+    queue: str
+    priority: int
+    ready: int | None
+    retrying: bool
+    restored: bool
+    attempt: int
+    expires: bool
+    key: KeyHold | None
+
+
+KEYS = [
+    None,
+    *(
+        hold(name, fingerprint=name.encode(), until_final=final, hold_ms=hold_ms)
+        for name in ("a", "b")
+        for final in (False, True)
+        for hold_ms in (LONG_MS, SHORT_MS)
+    ),
+]
+WANTED = st.lists(
+    st.builds(
+        Wanted, st.sampled_from(IDS), st.sampled_from(QUEUES), st.integers(0, 9), st.sampled_from(READY_US),
+        st.booleans(), st.booleans(), st.integers(0, 2), st.booleans(), st.sampled_from(KEYS),
+    ),
+    min_size=1, max_size=4,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,6 +96,10 @@ def settled(standing: Standing) -> Standing:
     return replace(standing, live=standing.live and steady(standing.live), due_in_us=due_in_minutes)
 
 
+def known(held: Held | None) -> Held | None:
+    return held and replace(held, live=steady(held.live), entry=replace(held.entry, ready_at_us=None))
+
+
 async def answer(act: Awaitable[T]) -> T | type[Exception]:
     try:
         return await act
@@ -82,6 +119,7 @@ class SideBySide(RuleBasedStateMachine):
         self.highest_fence = 0
         self.claims: list[Pair] = []
         self.popped: list[Popped] = []
+        self.owed: list[tuple[Waiting, Waiting]] = []
         self.memory = self.fresh()
 
     def fresh(self) -> MemoryQueue:
@@ -105,6 +143,7 @@ class SideBySide(RuleBasedStateMachine):
     async def empty(self) -> None:
         await self.clients[0].flushdb()
         self.memory = self.fresh()
+        self.owed = []
 
     async def both(self, act: Callable[[Queue], Awaitable[T]]) -> tuple[Any, Any]:
         """Do it on both, as of the same moment as far as anything that is due can tell."""
@@ -134,27 +173,53 @@ class SideBySide(RuleBasedStateMachine):
         if hold_ms == SHORT_MS:
             await asyncio.sleep(0.003)
 
-    @rule(
-        wanted=st.lists(
-            st.tuples(
-                st.sampled_from(IDS), st.sampled_from(QUEUES), st.integers(0, 9), st.sampled_from(READY_US),
-                st.booleans(), st.booleans(), st.integers(0, 2), st.booleans(),
-            ),
-            min_size=1, max_size=4,
-        )
-    )  # fmt: skip
-    def enqueue(self, wanted: list[tuple[TaskId, str, int, int | None, bool, bool, int, bool]]) -> None:
-        entries: list[Entry] = []
-        for each, queue, priority, ready, retrying, restored, attempt, expires in wanted:
-            ready_at = None if ready is None else self.now_us + ready
-            expires_at = self.now_us - 1 if expires else None
-            entries.append(
-                entry(
-                    id=each, queue=queue, priority=priority, ready_at_us=ready_at, retrying=retrying,
-                    restored=restored, attempt=attempt, expires_at_us=expires_at,
-                )
-            )  # fmt: skip
-        self.run(self.same(lambda queue: queue.enqueue(entries)))
+    def entries(self, wanted: list[Wanted]) -> list[Entry]:
+        return [
+            entry(
+                id=each.id, queue=each.queue, priority=each.priority,
+                ready_at_us=None if each.ready is None else self.now_us + each.ready, retrying=each.retrying,
+                restored=each.restored, attempt=each.attempt, expires_at_us=self.now_us - 1 if each.expires else None,
+            )
+            for each in wanted
+        ]  # fmt: skip
+
+    @rule(wanted=WANTED, keyed=st.booleans())
+    def enqueue(self, wanted: list[Wanted], keyed: bool) -> None:
+        entries = self.entries(wanted)
+        keys = {each.id: each.key for each in wanted if each.key} if keyed else {}
+        self.run(self.same(lambda queue: queue.enqueue(entries, keys)))
+        self.run(self.run_out(SHORT_MS if keys else LONG_MS))
+
+    @rule(wanted=WANTED, unsure=st.booleans())
+    def accept(self, wanted: list[Wanted], unsure: bool) -> None:
+        withdrawal = b"withdraw" if unsure else None
+        entries = zip(self.entries(wanted), wanted, strict=True)
+        acceptances = [acceptance(task, each.key, withdrawal) for task, each in entries]
+
+        async def act(queue: Queue) -> list[Any]:
+            answers, durability = await queue.accept(acceptances)
+            assert durability is Durability.MEMORY
+            return answers
+
+        self.run(self.same(act))
+        self.run(self.run_out(SHORT_MS))
+
+    @precondition(lambda self: self.claims)
+    @rule(draw=st.data(), step=st.sampled_from([None, ("a", b"1"), ("b", b"2")]))
+    def record(self, draw: st.DataObject, step: tuple[str, bytes] | None) -> None:
+        pairs = draw.draw(st.lists(st.sampled_from(self.claims[-3:]) | st.sampled_from(self.claims), max_size=3))
+        kind = RecordKind.START if step is None else RecordKind.STEP
+        worker = pairs[0].redis.worker if pairs else ONE
+        writes = [write(pair.redis, kind, step=step) for pair in pairs]
+        self.run(self.same(lambda queue: queue.record(worker, writes)))
+
+    @rule(draw=st.data())
+    def applied(self, draw: st.DataObject) -> None:
+        """Any records, out of order too, and some that were applied before."""
+        redis, memory = self.run(self.both(lambda queue: queue.outbox(FOREVER)))
+        self.owed = [*self.owed[-5:], *zip(redis, memory, strict=True)]
+        chosen = draw.draw(st.lists(st.sampled_from(self.owed), max_size=6)) if self.owed else []
+        self.run(self.same(lambda queue: queue.applied([pair[queue is self.memory] for pair in chosen])))
 
     @rule(order=st.permutations(QUEUES))
     def pop(self, order: list[str]) -> None:
@@ -184,8 +249,11 @@ class SideBySide(RuleBasedStateMachine):
         self.run(self.run_out(hold_ms))
 
     @precondition(lambda self: self.claims)
-    @rule(draw=st.data(), state=st.sampled_from(ENDINGS), soon=st.booleans(), crashes=st.integers(0, 2))
-    def settle(self, draw: st.DataObject, state: State, soon: bool, crashes: int) -> None:
+    @rule(
+        draw=st.data(), state=st.sampled_from(ENDINGS), soon=st.booleans(), crashes=st.integers(0, 2),
+        owed=st.booleans(),
+    )  # fmt: skip
+    def settle(self, draw: st.DataObject, state: State, soon: bool, crashes: int, owed: bool) -> None:
         """Any claim of the past, also one that was lost, settled or dropped long ago."""
         pair = draw.draw(st.sampled_from(self.claims[-3:]) | st.sampled_from(self.claims))
         given = {"crashes": crashes, "delay_us": (0 if soon else HOUR_US) if state is State.RETRYING else None}
@@ -193,7 +261,7 @@ class SideBySide(RuleBasedStateMachine):
 
         async def act(queue: Queue) -> list[bool]:
             claim = pair.redis if queue is self.redis else pair.memory
-            return await queue.settle(worker, [ending(claim, state, **given)])
+            return await queue.settle(worker, [ending(claim, state, **given)], (), [b"ended"] if owed else [])
 
         self.run(self.same(act))
 
@@ -266,6 +334,12 @@ class SideBySide(RuleBasedStateMachine):
             assert {each: steady(live) for each, live in redis.items()} == {
                 each: steady(live) for each, live in memory.items()
             }
+            for each in IDS:
+                redis, memory = await self.both(lambda queue, each=each: queue.held(each))
+                assert known(redis) == known(memory)
+                await self.same(lambda queue, each=each: queue.steps(each))
+            redis, memory = await self.both(lambda queue: queue.outbox(FOREVER))
+            assert [placeless(one) for one in redis] == [placeless(one) for one in memory]
             redis, memory = await self.both(lambda queue: queue.leased())
             assert sorted(redis) == sorted(memory)
             for name in QUEUES:
@@ -282,13 +356,13 @@ class SideBySide(RuleBasedStateMachine):
         async def look() -> None:
             keys, pipeline = self.keys, self.clients[0].pipeline(transaction=False)
             for each in IDS:
-                pipeline.hmget(keys.task(each), "task", "lease")
+                pipeline.hmget(keys.task(each), "task", "lease", "record")
             for key in (keys.scheduled, keys.leases, *map(keys.pending, QUEUES), *map(keys.queue, QUEUES)):
                 pipeline.zrange(key, 0, -1, withscores=True)
             replies = await pipeline.execute()
             rows = dict(zip([each.encode() for each in IDS], replies, strict=False))
-            tasks = {each for each, (record, _) in rows.items() if record}
-            leased = {each for each, (_, lease) in rows.items() if lease}
+            tasks = {each for each, (task, _, over) in rows.items() if task and not over}
+            leased = {each for each, (_, lease, _) in rows.items() if lease}
             scheduled, leases, *waiting = (dict(reply) for reply in replies[len(IDS) :])
             pending, queues = waiting[: len(QUEUES)], waiting[len(QUEUES) :]
             places = [*scheduled, *leased, *(each for queue in pending for each in queue)]

@@ -14,8 +14,8 @@ SYSTEM = {name.upper() for name in Settings.model_fields}
 CLIENT = {f"AUREA_{name.upper()}" for name in ClientSettings.model_fields}
 EXAMPLE = (ROOT / ".env.example").read_text()
 RENDER = yaml.safe_load((ROOT / "render.yaml").read_text())
-LOCAL_ONLY = {"AUREA_HOME", "HOST", "PORT"}
-"""Not for Render: it has no home, sets PORT itself, and the image sets HOST."""
+LOCAL_ONLY = {"AUREA_HOME", "HOST", "PORT", "AUREA_CRASH_AT"}
+"""Not for Render: it has no home, sets PORT itself, and the image sets HOST; and nothing is to crash there."""
 PUBLIC = """
 ENV PORT HOST AUREA_HOME DATABASE_URL REDIS_URL AUREA_API_TOKEN SUPABASE_URL SUPABASE_SERVICE_ROLE_KEY
 SUPABASE_JWT_SECRET MAX_CONCURRENCY TASK_LEASE_SECONDS TASK_MAX_RETRIES TASK_TIMEOUT_SECONDS PRIORITY_STEP_SECONDS

@@ -1,9 +1,10 @@
-"""Entries and endings for tests of the queue, with everything filled in that a test does not name."""
+"""Entries, endings and what comes with them for tests of the queue, filled in where a test does not name it."""
 
 import itertools
 from typing import Any
 
-from orchestrator.domain.ids import Tenant, WorkerId, task_id
+from orchestrator.domain.ids import TaskId, Tenant, WorkerId, task_id
+from orchestrator.domain.outbox import Acceptance, KeyHold, RecordKind, Waiting, Write
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.task import Claim, Entry, Settlement
 
@@ -46,3 +47,26 @@ def ending(claim: Claim, state: State = State.SUCCEEDED, **given: Any) -> Settle
         "delay_us": HOUR_US if state is State.RETRYING else None,
     }
     return Settlement(claim, state, **(defaults | given))
+
+
+def hold(name: str = "k", **given: Any) -> KeyHold:
+    """A key that is held for a minute."""
+    defaults: dict[str, Any] = {"fingerprint": b"\x01\xff", "hold_ms": HOLD_MS, "until_final": False}
+    return KeyHold(name, **(defaults | given))
+
+
+def acceptance(entry: Entry, key: KeyHold | None = None, withdrawal: bytes | None = None) -> Acceptance:
+    return Acceptance(entry, record_of(entry.id, "insert"), key, withdrawal)
+
+
+def write(claim: Claim, kind: RecordKind = RecordKind.START, **given: Any) -> Write:
+    return Write(kind, claim.entry.id, claim.fence, record_of(claim.entry.id, kind.value), **given)
+
+
+def record_of(task_id: TaskId, kind: str) -> bytes:
+    return f"{kind} {task_id}".encode()
+
+
+def placeless(waiting: Waiting) -> tuple[str, TaskId, int, str, bytes]:
+    """A record of the outbox without its place."""
+    return waiting.kind.value, waiting.task_id, waiting.fence, waiting.key, waiting.record

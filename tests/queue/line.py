@@ -1,4 +1,4 @@
-"""A line to a server that can be cut, or fall silent."""
+"""A line to a server that can be cut, fall silent, or be long."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,6 +12,7 @@ class Line:
         self._server = urlsplit(url)
         self.cut: Callable[[bytes], bool] = lambda _: False
         self.connections = 0
+        self.delay_seconds = 0.0
         self._silenced = 0
         self._writers: list[asyncio.StreamWriter] = []
         self._listener: asyncio.Server
@@ -46,6 +47,7 @@ class Line:
     ) -> None:
         try:
             while (piece := await reader.read(65536)) and not cut(piece):
+                await asyncio.sleep(self.delay_seconds)
                 if number > self._silenced:
                     writer.write(piece)
         except ConnectionError:

@@ -70,10 +70,15 @@ async def test_a_waiting_pop_ends_when_its_connection_does(
         await waiting
 
 
-async def test_a_pop_may_wait_longer_than_a_command(redis_clients: tuple[Redis, Redis]) -> None:
+async def test_a_pop_may_wait_longer_than_a_command(
+    redis_clients: tuple[Redis, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "ANSWER_SECONDS", 0.05)
     commands, blocking = redis_clients
-    assert commands.connection_pool.connection_kwargs["socket_timeout"] == 5
-    assert blocking.connection_pool.connection_kwargs["socket_timeout"] is None
+    queue = RedisQueue(commands, blocking, Keys(), STEP_US)
+    assert await queue.pop(["default"], 0.2) is None
+    with pytest.raises(Unavailable), answering():
+        await commands.blpop([Keys().queue("default")], 0.2)
 
 
 async def test_a_pop_on_a_connection_that_died_silently_ends(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,23 @@
 
 from redis.asyncio import Redis
 
+from orchestrator.domain.ids import Tenant
+from orchestrator.domain.outbox import RecordKind
 from orchestrator.domain.states import State
-from orchestrator.queue.keys import Keys
+from orchestrator.queue.keys import Keys, key_name
 from orchestrator.queue.redis import RedisQueue
-from tests.queue.entries import HOLD_MS, HOUR_US, ONE, STEP_US, SWEEPER, ending, entry
+from tests.queue.entries import (
+    HOLD_MS,
+    HOUR_US,
+    ONE,
+    STEP_US,
+    SWEEPER,
+    acceptance,
+    ending,
+    entry,
+    hold,
+    write,
+)
 
 
 async def names(commands: Redis) -> set[str]:
@@ -65,3 +78,47 @@ async def test_dropping_what_runs_leaves_only_a_tombstone_for_a_while(redis_clie
     await queue.drop([task.id])
     assert await names(commands) == {"aurea:epoch", "aurea:tick", "aurea:queues", f"aurea:lock:{task.id}"}
     assert 0 < await commands.pttl(f"aurea:lock:{task.id}") <= 60_000
+
+
+async def test_the_outbox_and_what_goes_with_it_are_those_of_the_contract(redis_clients: tuple[Redis, Redis]) -> None:
+    commands, queue = redis_clients[0], RedisQueue(*redis_clients, Keys(), STEP_US)
+    await queue.open_epoch(1)
+    await queue.accept([acceptance(task := entry(), hold("k", until_final=True))])
+    assert await commands.get("aurea:key:k") == f"{task.id} 01ff u o".encode()
+    assert HOLD_MS - 5000 < await commands.pttl("aurea:key:k") <= HOLD_MS
+    (claim,) = await queue.claim(ONE, "default", 1, HOLD_MS)
+    await queue.record(ONE, [write(claim, RecordKind.STEP, step=("a", b"1"))])
+    assert await commands.hgetall(f"aurea:steps:{task.id}") == {b"a": b"1"}
+    await queue.settle(ONE, [ending(claim)], (), [b"ended"])
+    stored = await commands.xrange("aurea:outbox")
+    assert [fields[b"kind"] for _, fields in stored] == [b"insert", b"step", b"settle"]
+    assert stored[2][1] == {
+        b"kind": b"settle", b"task": task.id.encode(), b"fence": str(claim.fence).encode(), b"key": b"",
+        b"record": b"ended",
+    }  # fmt: skip
+    row = await commands.hgetall(f"aurea:tasks:{task.id}")
+    assert row.keys() == {b"task", b"payload", b"status", b"epoch", b"attempt", b"ended", b"asked", b"record"}
+    assert await commands.exists(f"aurea:lock:{task.id}") == 0
+    await queue.applied(await queue.outbox(10))
+    assert await commands.get("aurea:key:k") == f"{task.id} 01ff u p".encode()
+    assert HOLD_MS - 5000 < await commands.pttl("aurea:key:k") <= HOLD_MS
+    left = {"aurea:epoch", "aurea:tick", "aurea:queues", "aurea:outbox", "aurea:key:k"}
+    assert await names(commands) == left
+    assert (await commands.xinfo_stream("aurea:outbox"))["length"] == 0
+
+
+async def test_places_grow_as_text_beyond_nine_records_of_a_millisecond(redis_clients: tuple[Redis, Redis]) -> None:
+    commands, queue = redis_clients[0], RedisQueue(*redis_clients, Keys(), STEP_US)
+    record = {"kind": "tell", "task": entry().id, "fence": 1, "key": "", "record": b"x"}
+    for stream_id in ("999-0", "1000-2", "1000-9", "1000-10"):
+        await commands.xadd("aurea:outbox", record, id=stream_id)
+    waiting = await queue.outbox(10)
+    places = [each.place for each in waiting]
+    assert places == sorted(places)
+    await queue.applied([waiting[0], waiting[3]])
+    assert [each.place for each in await queue.outbox(10)] == places[1:3]
+
+
+def test_a_key_s_name_tells_tenants_apart_and_hides_the_key() -> None:
+    assert key_name(Tenant("acme"), "order-7") == "48e8a918213b6590aa0d1ca4f5bfe25a"
+    assert key_name(Tenant("a"), "bc") != key_name(Tenant("ab"), "c")

@@ -156,6 +156,17 @@ async def test_a_start_that_comes_behind_its_own_ending_is_refused(ledger: Postg
     assert await start(ledger, task, 6)
 
 
+async def test_an_ending_that_is_sent_again_after_its_task_became_due_moves_nothing_back(
+    pool: asyncpg.Pool, ledger: PostgresLedger, task: NewTask
+) -> None:
+    ending = ending_of(claim_of(task, 5), failed(FLAKY))
+    await ledger.settle([ending])
+    await ledger.promote([task.id])
+    before = await everything(pool)
+    assert await ledger.settle([ending]) == [True]
+    assert await everything(pool) == before
+
+
 async def test_answers_come_in_the_order_of_the_batch(ledger: PostgresLedger) -> None:
     tasks = [new_task() for _ in range(6)]
     await ledger.insert(tasks)

@@ -7,6 +7,8 @@ import asyncpg
 
 from orchestrator.domain.states import State
 from orchestrator.ledger.postgres import Existing, Inserted, PostgresLedger
+from orchestrator.ledger.statements import load
+from orchestrator.ledger.submission import _columns
 from tests.store.samples import CLOCK, DONE, TENANT, claim_of, ending_of, new_task, waiting
 
 A_MINUTE = timedelta(minutes=1)
@@ -51,7 +53,7 @@ async def test_batches_with_the_same_keys_in_other_orders_do_not_deadlock(
     async with pool.acquire() as holder:
         holding = holder.transaction()
         await holding.start()
-        await PostgresLedger(holder).insert([new_task(idempotency_key=keys[4])])
+        await holder.execute(load("submission")["insert"], *_columns([new_task(idempotency_key=keys[4])]))
         inserting = [asyncio.create_task(ledger.insert(batch)) for batch in batches]
         await waiting(holder, 2)
         await holding.rollback()

@@ -22,7 +22,7 @@ from orchestrator.queue.redis import RedisQueue
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
-from orchestrator.worker.chores import order
+from orchestrator.worker.chores import order, relay
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -79,7 +79,7 @@ class House:
     @asynccontextmanager
     async def scheduler(self) -> AsyncIterator[None]:
         holder = WorkerId("scheduler-1")
-        chores = [*order.chores(self.runtime, holder), *Reconciler(self.runtime).chores()]
+        chores = [*order.chores(self.runtime, holder), *Reconciler(self.runtime).chores(), relay.chore(self.runtime)]
         scheduler = Scheduler(self.runtime, holder, chores)
         running = asyncio.create_task(scheduler.run())
         try:

@@ -142,7 +142,7 @@ async def test_a_lock_timeout_makes_no_dead_letter_of_a_success(house: House, po
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()",
             name,
         )
-        async with house.worker():
+        async with house.scheduler(), house.worker():
             async with holder.transaction():
                 await holder.execute("select from orchestrator_tasks where id = $1 for update", task.id)
                 [refused] = await waiting(holder)
@@ -189,7 +189,7 @@ async def test_an_event_that_postgres_refuses_is_dropped_and_ends_nothing(house:
 async def test_an_attempt_that_cannot_be_recorded_keeps_no_later_one_from_it(house: House) -> None:
     task = await house.submit("count")
     stale: asyncio.Queue[list[Fence]] = asyncio.Queue()
-    recorder = Recorder(house.runtime)
+    recorder = Recorder(house.runtime, WorkerId("worker"))
     recorder.on_stale = lambda fences: stale.put_nowait(list(fences))
     recorder.start()
     async with asyncio.timeout(5):

@@ -31,7 +31,8 @@ select coalesce(array_agg(place), '{}') from started
 
 -- name: settle
 -- A crash ends the run that is on record, whoever finds it, unless an ending of that run is on record already: then it
--- is refused. A run that has ended is not written again.
+-- is refused. A run that has ended is not written again: a row that carries the fence and runs no more has its ending.
+-- What is written late ($16) counts its delay from the end, not from now.
 with held as materialized (
   select e.*, t.status as was, t.fence as before, e.state::orchestrator_state as becomes,
     e.ending = 'crashed' and t.status = 'running' as on_record,
@@ -43,7 +44,7 @@ with held as materialized (
       delay_us, result, error, progress, place)
   join orchestrator_tasks t on t.id = e.id
   where t.fence <= e.fence and t.status < 'succeeded'
-    and (e.ending is distinct from 'crashed' or t.status = 'running' or t.fence < e.run)
+    and (t.status = 'running' or t.fence < case when e.ending = 'crashed' then e.run else e.fence end)
   order by t.id
   for no key update of t
 ), kept as (
@@ -51,7 +52,7 @@ with held as materialized (
   set status = h.becomes, fence = h.fence, attempt = h.attempt, crashes = h.crashes,
     result = h.result::json, progress = h.progress::json,
     error = case when h.becomes <> 'succeeded' then coalesce(h.error::jsonb, t.error) end,
-    run_at = coalesce(now() + h.delay_us * interval '1 us', t.run_at),
+    run_at = coalesce(case when $16::boolean then h.ended_at else now() end + h.delay_us * interval '1 us', t.run_at),
     started_at = case when h.on_record then t.started_at else coalesce(h.began_at, t.started_at) end,
     finished_at = case when h.becomes >= 'succeeded' then h.ended_at end,
     worker_id = case when h.becomes in ('succeeded', 'failed')
@@ -78,7 +79,8 @@ select coalesce(array_agg(place), '{}') from kept
 select coalesce(array_agg(e.place), '{}')
 from unnest($1::uuid[], $2::bigint[], $3::text[]) with ordinality as e (id, fence, state, place)
 join orchestrator_tasks t on t.id = e.id
-where t.fence = e.fence and t.status = e.state::orchestrator_state
+where t.fence = e.fence
+  and (t.status = e.state::orchestrator_state or (t.status = 'queued' and e.state = 'retrying'))  -- due meanwhile
 
 -- name: on_record
 select coalesce(array_agg(c.place), '{}')

@@ -24,6 +24,9 @@ order by orchestrator_tasks.id
 -- name: ended_of
 select id::text from orchestrator_tasks where id = any($1::uuid[]) and status >= 'succeeded'
 
+-- name: known
+select id::text from orchestrator_tasks where id = any($1::uuid[])
+
 -- name: next_epoch
 select nextval('orchestrator_epoch')
 

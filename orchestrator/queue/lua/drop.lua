@@ -1,5 +1,6 @@
 -- Forget tasks, leases included. A tombstone keeps a worker's next beat from asserting a lease again.
--- KEYS     scheduled, queue (prefix), pending (prefix), leases, control, tasks (prefix), lock (prefix)
+-- KEYS     scheduled, queue (prefix), pending (prefix), leases, control, tasks (prefix), lock (prefix),
+--          steps (prefix)
 -- ARGV     tombstone_ms, ids
 -- RETURNS  {"dropped"}
 local leased = {}
@@ -12,8 +13,8 @@ for at = 2, #ARGV do
     redis.call("ZREM", named(KEYS[2], queue), id)
     redis.call("ZREM", named(KEYS[3], queue), id)
     redis.call("ZREM", KEYS[1], id)
-    redis.call("UNLINK", task)
   end
+  redis.call("UNLINK", task, KEYS[8] .. id)
   if redis.call("ZREM", KEYS[4], id) == 1 or (holder and holder ~= "dropped") then
     redis.call("SET", lock, "dropped", "PX", ARGV[1])
     leased[#leased + 1] = id

@@ -1,5 +1,5 @@
 -- Forget tasks that the caller still leases. Nobody is told, and nothing keeps them from being queued again at once.
--- KEYS     leases, tasks (prefix), lock (prefix)
+-- KEYS     leases, tasks (prefix), lock (prefix), steps (prefix)
 -- ARGV     worker; then for each lease: id, fence
 -- RETURNS  {"forgotten", ids}
 local worker, reply = ARGV[1], { "forgotten" }
@@ -8,7 +8,7 @@ for at = 2, #ARGV, 2 do
   local task, lock = KEYS[2] .. id, KEYS[3] .. id
   -- Below epoch 0 there is no fence: what an emptied queue holds nothing of is not the caller's to forget.
   if holds(redis.call("GET", lock), task, worker .. ":" .. fence, fence, 0) then
-    redis.call("UNLINK", task, lock)
+    redis.call("UNLINK", task, lock, KEYS[4] .. id)
     redis.call("ZREM", KEYS[1], id)
     reply[#reply + 1] = id
   end

@@ -58,3 +58,8 @@ local STATUS = '{"fence":"%s","number":%d,"kind":"status","data":{"status":"%s",
 local function tell(channel, fence, number, status, attempt, at_us)
   redis.call("PUBLISH", channel, string.format(STATUS, fence, number, status, attempt, at_us))
 end
+
+-- Append a record to the outbox; its place.
+local function owe(outbox, kind, id, fence, key, record)
+  return redis.call("XADD", outbox, "*", "kind", kind, "task", id, "fence", fence, "key", key, "record", record)
+end

@@ -24,6 +24,8 @@ _ASSERT_SECONDS = 2.5
 _LOOK_BACK = timedelta(seconds=60)
 """How far `fresh` looks back at most, however long this process has not led: the full pass finds what is older."""
 
+_LONG_AWAY_SECONDS = 30.0
+
 
 class Reconciler:
     """One process' passes. A second one elsewhere does the same work twice and no harm."""
@@ -35,6 +37,7 @@ class Reconciler:
         self._epoch_seen: int | None = None
         self._full_after: TaskId = BEGINNING
         self._fresh_since: datetime = runtime.clock.now() - _LOOK_BACK
+        self._answered_at = runtime.clock.monotonic()
 
     def chores(self) -> list[Chore]:
         return [
@@ -48,6 +51,9 @@ class Reconciler:
         await open_epoch(self._runtime)
         epoch = await self._runtime.queue.epoch()
         now = self._runtime.clock.monotonic()
+        if now - self._answered_at > _LONG_AWAY_SECONDS:
+            self._rebuilt_epoch = self._epoch_seen = None  # more was accepted meanwhile than `fresh` looks back
+        self._answered_at = now
         if epoch != self._epoch_seen:
             self._epoch_seen, self._epoch_seen_at = epoch, now
         asserted = now - self._epoch_seen_at >= _ASSERT_SECONDS

@@ -1,0 +1,160 @@
+"""Keeping new tasks: in Postgres first and in the queue after the commit, or in the outbox while Postgres is away.
+
+A process that dies between the commit and the queue leaves rows that the reconciler puts in the queue. While Redis is
+away nothing waits for it: the rows are kept, and queued when it is back.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from orchestrator import crash
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold
+from orchestrator.domain.task import Entry, NewTask
+from orchestrator.ledger.outbox_records import Withdrawal, inserted, withdrawn
+from orchestrator.ledger.postgres import Existing, Inserted
+from orchestrator.operations.standby import leave
+from orchestrator.queue.keys import key_name
+from orchestrator.runtime import Runtime
+
+_log = structlog.get_logger("orchestrator.keep")
+
+_QUEUE_SECONDS = 1.0
+"""How long an accepted task is waited for on its way into the queue."""
+_LONGEST_KEY_MS = 24 * 3600 * 1000
+"""How long the queue remembers a key at most: Postgres knows it for as long as it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The task is kept."""
+
+    where: Durability
+
+
+Turn = Callable[[], Awaitable[None]]
+
+
+async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
+    """Keep the tasks whose key is free, and answer in their order; `turn` is awaited before they are queued.
+
+    Raises Unavailable when neither store answers.
+    """
+    postgres, unsure = runtime.standby.postgres, False
+    if not postgres.away:
+        try:
+            stored = await runtime.ledger.insert(tasks)
+        except Unavailable as away:
+            leave(runtime, postgres, away)
+            unsure = True
+        else:
+            await turn()
+            return await _enqueue(runtime, tasks, stored)
+    await turn()
+    try:
+        return await _accept(runtime, tasks, unsure)
+    except Unavailable as away:
+        leave(runtime, runtime.standby.redis, away)
+        if unsure or runtime.standby.isolated:
+            raise Unavailable("postgres and redis") from away
+    return await _last_resort(runtime, tasks)
+
+
+async def _last_resort(runtime: Runtime, tasks: Sequence[NewTask]) -> list[Kept | Existing]:
+    """Redis has gone while Postgres was believed to be away: perhaps it is back."""
+    try:
+        stored = await runtime.ledger.insert(tasks)
+    except Unavailable as away:
+        raise Unavailable("postgres and redis") from away
+    return [answer if isinstance(answer, Existing) else Kept(Durability.POSTGRES) for answer in stored]
+
+
+async def _enqueue(
+    runtime: Runtime, tasks: Sequence[NewTask], stored: Sequence[Inserted | Existing]
+) -> list[Kept | Existing]:
+    answers: list[Kept | Existing] = [
+        answer if isinstance(answer, Existing) else Kept(Durability.POSTGRES) for answer in stored
+    ]
+    fresh = [task for task, answer in zip(tasks, stored, strict=True) if not isinstance(answer, Existing)]
+    crash.at("inserted")
+    if not fresh or runtime.standby.redis.away:
+        return answers
+    try:
+        async with asyncio.timeout(_QUEUE_SECONDS):
+            queued = await runtime.queue.enqueue([_entry(task) for task in fresh], _holds(fresh))
+    except (Unavailable, TimeoutError) as error:
+        away = error if isinstance(error, Unavailable) else Unavailable("redis")
+        leave(runtime, runtime.standby.redis, away)
+        return answers
+    except Exception as error:  # noqa: BLE001 - they are kept: the reconciler puts them in the queue
+        _log.warning("enqueue_deferred", tasks=len(fresh), reason=str(error))
+        return answers
+    crash.at("enqueued")
+    if all(answer is True for answer in queued):
+        return answers
+    held = {task.id: holder for task, holder in zip(fresh, queued, strict=True) if isinstance(holder, Holder)}
+    await runtime.ledger.withdraw([Withdrawal(task_id, holder.task_id) for task_id, holder in held.items()])
+    return [
+        Existing(held[task.id].task_id, held[task.id].fingerprint) if task.id in held else answer
+        for task, answer in zip(tasks, answers, strict=True)
+    ]
+
+
+async def _accept(runtime: Runtime, tasks: Sequence[NewTask], unsure: bool) -> list[Kept | Existing]:
+    """Keep them in Redis until Postgres is back; `unsure` when they may stand in Postgres all the same."""
+    runtime.standby.appending += 1
+    try:
+        async with asyncio.timeout(2 * _QUEUE_SECONDS):
+            holds = _holds(tasks)
+            answers, where = await runtime.queue.accept(
+                [_acceptance(task, holds.get(task.id), unsure) for task in tasks]
+            )
+    except TimeoutError as error:
+        raise Unavailable("redis") from error
+    finally:
+        runtime.standby.appending -= 1
+    crash.at("accepted")
+    return [
+        Existing(answer.task_id, answer.fingerprint) if isinstance(answer, Holder) else Kept(where)
+        for answer in answers
+    ]
+
+
+def _acceptance(task: NewTask, hold: KeyHold | None, unsure: bool) -> Acceptance:
+    return Acceptance(_entry(task), inserted(task), hold, withdrawn(task.id) if unsure else None)
+
+
+def _holds(tasks: Sequence[NewTask]) -> dict[TaskId, KeyHold]:
+    return {task.id: _hold(task, task.idempotency_key) for task in tasks if task.idempotency_key is not None}
+
+
+def _hold(task: NewTask, key: str) -> KeyHold:
+    left_ms = _LONGEST_KEY_MS
+    if task.key_expires_at is not None:
+        left_ms = min(left_ms, int((task.key_expires_at - task.created_at).total_seconds() * 1000))
+    return KeyHold(key_name(task.tenant, key), task.fingerprint, max(1, left_ms), task.key_until_final)
+
+
+def _entry(task: NewTask) -> Entry:
+    return Entry(
+        id=task.id,
+        tenant=task.tenant,
+        type=task.type,
+        queue=task.queue,
+        priority=task.priority,
+        payload=task.payload,
+        max_retries=task.max_retries,
+        timeout_seconds=task.timeout_seconds,
+        traceparent=task.traceparent,
+        ready_at_us=_us(task.run_at),
+        expires_at_us=_us(task.expires_at),
+    )
+
+
+def _us(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1e6)

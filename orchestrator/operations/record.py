@@ -1,0 +1,86 @@
+"""Recording: what running attempts have to say, under their fences, wherever it can be kept.
+
+Postgres first; the outbox while Postgres is away, or for tasks whose insert still waits there.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from orchestrator.domain.ids import TaskId, WorkerId
+from orchestrator.domain.outbox import RecordKind, Write
+from orchestrator.domain.task import Claim
+from orchestrator.ledger import outbox_records
+from orchestrator.operations.patience import patiently
+from orchestrator.operations.standby import early, written
+from orchestrator.runtime import Runtime
+
+
+async def record(
+    runtime: Runtime,
+    worker: WorkerId,
+    ids: Sequence[TaskId],
+    direct: Callable[[], Awaitable[Sequence[bool]]],
+    write: Callable[[int], Write],
+) -> list[bool]:
+    """Keep a write for each of the tasks; False for a stale one, which changed nothing.
+
+    `direct` writes them to Postgres and may be called again; `write` makes one of them, by its place, for the outbox.
+    Waits while neither store answers.
+    """
+
+    async def directly() -> list[bool]:
+        answers = list(await direct())
+        late = await early(runtime, [task_id for task_id, kept in zip(ids, answers, strict=True) if not kept])
+        places = [place for place, task_id in enumerate(ids) if task_id in late and not answers[place]]
+        if places:
+            for place, kept in zip(places, await append(places), strict=True):
+                answers[place] = kept
+        return answers
+
+    async def append(places: Sequence[int]) -> list[bool]:
+        return await runtime.queue.record(worker, [write(place) for place in places])
+
+    async def to_outbox() -> list[bool]:
+        return await append(range(len(ids)))
+
+    return await patiently(runtime.clock, lambda: written(runtime, directly, to_outbox))
+
+
+async def start(runtime: Runtime, worker: WorkerId, claims: Sequence[Claim]) -> set[TaskId]:
+    """Record attempts as running; return those accepted: the others' tasks are final or claimed anew."""
+
+    async def direct() -> list[bool]:
+        accepted = await runtime.ledger.start(claims)
+        return [claim.entry.id in accepted for claim in claims]
+
+    def write(place: int) -> Write:
+        claim = claims[place]
+        return Write(RecordKind.START, claim.entry.id, claim.fence, outbox_records.started(claim))
+
+    ids = [claim.entry.id for claim in claims]
+    answers = await record(runtime, worker, ids, direct, write)
+    return {task_id for task_id, accepted in zip(ids, answers, strict=True) if accepted}
+
+
+async def save_step(runtime: Runtime, claim: Claim, name: str, result: bytes) -> bool:
+    """Keep the JSON result of a finished step for the attempts to come; False for a stale attempt."""
+
+    async def direct() -> list[bool]:
+        return [await runtime.ledger.save_step(claim, name, result)]
+
+    def write(_: int) -> Write:
+        kept = outbox_records.step(claim, name, result)
+        return Write(RecordKind.STEP, claim.entry.id, claim.fence, kept, (name, result))
+
+    return (await record(runtime, claim.worker, [claim.entry.id], direct, write))[0]
+
+
+async def load_steps(runtime: Runtime, task_id: TaskId) -> dict[str, bytes]:
+    """Return the JSON results of a task's finished steps by name.
+
+    Waits for Postgres, which alone has those of earlier lives of the task; a worker without Postgres has what was kept
+    through the outbox while the task lives.
+    """
+    late = await patiently(runtime.clock, lambda: runtime.queue.steps(task_id))
+    if runtime.standby.isolated:
+        return late
+    return {**await patiently(runtime.clock, lambda: runtime.ledger.steps(task_id)), **late}

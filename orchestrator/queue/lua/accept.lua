@@ -1,0 +1,34 @@
+-- Put tasks in order as enqueue does while Postgres is away, each with its record in the outbox. One whose key another
+-- task holds is not put in; its row, if it may have one, is taken back.
+-- WITH     placing, keyhold
+-- KEYS     queue (prefix), pending (prefix), scheduled, queues, epoch, tick, control, tasks (prefix), lock (prefix),
+--          key (prefix), outbox
+-- ARGV     as of enqueue, and behind each task: name of its key or "", `{id} {fingerprint} {u|f}`, hold_ms, record,
+--          what takes its row back, less the holder's id, or ""
+-- RETURNS  {"accepted", place of the last record or "", 1 or the holder's hold for each task}
+local at, reply = 2, { "accepted", "" }
+while ARGV[at] do
+  local id, tail = ARGV[at], at + 7 + ARGV[at + 6]
+  local name, answer, state, hold = ARGV[tail], 1, "free", nil
+  local kept, over = keeps(KEYS[8] .. id, KEYS[9] .. id)
+  if name ~= "" then state, hold = holding(KEYS[10] .. name, id, KEYS[8]) end
+  if kept or over or state == "mine" then
+    answer = 1 -- by an earlier call
+  elseif hold then
+    answer = hold
+    if ARGV[tail + 4] ~= "" then
+      reply[2] = owe(KEYS[11], "withdraw", id, "0", "", ARGV[tail + 4] .. string.match(hold, "^%S+"))
+    end
+  else
+    put(at)
+    if name ~= "" then redis.call("SET", KEYS[10] .. name, ARGV[tail + 1] .. " o", "PX", ARGV[tail + 2]) end
+    reply[2] = owe(KEYS[11], "insert", id, "0", name, ARGV[tail + 3])
+    redis.call("HSET", KEYS[8] .. id, "asked", reply[2])
+  end
+  reply[#reply + 1] = answer
+  at = tail + 5
+end
+open()
+-- A repeat writes too: only behind a write of its own does WAITAOF wait for what it found.
+redis.call("SET", KEYS[6], decimal(tick - 1))
+return reply

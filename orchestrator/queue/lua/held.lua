@@ -1,0 +1,15 @@
+-- All that is known of one task, with the records of it that Postgres does not have yet.
+-- KEYS     scheduled, pending (prefix), tasks (prefix), outbox
+-- ARGV     id
+-- RETURNS  {"held", due_at_us or nil, score or nil, record of its insert or nil, record of its end or nil, {task,
+--          payload, crashes, status, attempt, lease, progress, ended}} | {"unknown"}
+local id, task = ARGV[1], KEYS[3] .. ARGV[1]
+local row = redis.call("HMGET", task, "task", "payload", "crashes", "status", "attempt", "lease", "progress", "ended")
+if not row[1] then return { "unknown" } end
+local places = redis.call("HMGET", task, "asked", "record")
+local function owed(place)
+  local found = place and redis.call("XRANGE", KEYS[4], place, place)[1]
+  return found and found[2][10]
+end
+local due, score = redis.call("ZSCORE", KEYS[1], id), redis.call("ZSCORE", named(KEYS[2], facts(row[1])[1]), id)
+return { "held", due, score, owed(places[1]) or false, owed(places[2]) or false, row }

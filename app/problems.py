@@ -101,7 +101,12 @@ def _particulars(error: AureaError) -> dict[str, Any]:
         case errors.NotConfigured():
             return {"variable": error.variable}
         case errors.Unavailable():
-            return {"dependency": error.dependency, "retry_after_seconds": error.retry_after_seconds}
+            return {
+                "detail": f"{error}: try again in {error.retry_after_seconds} s. Whether it acted is not known; "
+                "with an Idempotency-Key nothing is done twice",
+                "dependency": error.dependency,
+                "retry_after_seconds": error.retry_after_seconds,
+            }
         case errors.QueueFull():
             return {"retry_after_seconds": error.retry_after_seconds}
     return {}

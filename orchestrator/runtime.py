@@ -69,6 +69,8 @@ class Standby:
     redis: Store = field(default_factory=lambda: Store("redis"))
     appending: int = 0
     """Calls on their way to the outbox."""
+    gate: asyncio.Event | None = None
+    """Set while writes are held up, until it is."""
 
 
 @dataclass(frozen=True, slots=True)

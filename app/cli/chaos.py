@@ -17,13 +17,13 @@ from app.cli.screen import complain, note, print_json
 from orchestrator.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from orchestrator.chaos.campaign import Options
+    from orchestrator.chaos.options import Options
     from orchestrator.chaos.verdict import Verdict
 
 verbs = typer.Typer()
 
 _TASKS, _FAULTS = 5_000, 40
-_TASKS_A_SECOND, _SECONDS_A_FAULT = 80, 1.0
+_TASKS_A_SECOND, _SECONDS_A_FAULT = 80, 0.9
 
 Minutes = Annotated[float | None, typer.Option(min=0.1, help="Spread tasks and faults over this time.")]
 HandlersFile = Annotated[
@@ -53,7 +53,7 @@ def chaos(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
     """Break a throw-away system under load, and check that nothing is lost. Exits with 1 if a promise was broken."""
-    from orchestrator.chaos.campaign import Options
+    from orchestrator.chaos.options import Options
 
     payloads = _payloads(handlers, payload or [])
     folder = Path(tempfile.mkdtemp(prefix="aurea-chaos-"))

@@ -6,79 +6,37 @@ and every log; whoever made it removes it.
 
 import asyncio
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import asyncpg
 
-from orchestrator.chaos.catalogue import CATALOGUE
 from orchestrator.chaos.checker import check
 from orchestrator.chaos.conductor import Conductor
 from orchestrator.chaos.evidence import collect
-from orchestrator.chaos.faults import Fault, Stage, Strike, expected_seconds, plan
+from orchestrator.chaos.faults import APIS, Stage, expected_seconds
 from orchestrator.chaos.handlers import SINK
 from orchestrator.chaos.history import History
 from orchestrator.chaos.load import Groups, Load
+from orchestrator.chaos.options import Options
 from orchestrator.chaos.proxy import Proxy
+from orchestrator.chaos.recovery import recoveries
 from orchestrator.chaos.stores import Stores
 from orchestrator.chaos.system import System
-from orchestrator.chaos.verdict import Verdict, recoveries
+from orchestrator.chaos.verdict import Verdict
 from orchestrator.clock import SystemClock
 from orchestrator.domain.errors import NotStarted
 from orchestrator.embedded.process import ending_of
 from orchestrator.ledger.statements import load
 from orchestrator.queue.keys import Keys
 
-SPACING_SECONDS = 1.0
-"""From one fault to the next, on average, unless a campaign has a time to fill."""
-_APIS = ("api1", "api2")
-_SCHEDULERS = ("scheduler1", "scheduler2")
 _SHORTEST_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
 _SAY_SECONDS = 1.0
 _ANSWERS_WITHIN_SECONDS = 60.0
 _DRAIN_SECONDS = 120.0
 _SQL = load("chaos")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a campaign is asked for."""
-
-    folder: Path
-    tasks: int = 5_000
-    faults: int = 40
-    workers: int = 3
-    seed: int = 1
-    lease_seconds: float = 3.0
-    minutes: float | None = None
-    """Faults and tasks are spread over this time; without it they come as fast as is useful."""
-    handlers: str | None = None
-    """A file of the user's own handlers."""
-    payloads: Mapping[str, bytes] = field(default_factory=dict)
-    """What the user's own handlers are given: JSON by type."""
-    catalogue: Sequence[Fault] = CATALOGUE
-
-    @property
-    def spacing_seconds(self) -> float:
-        return self.minutes * 60 / max(1, self.faults) if self.minutes else SPACING_SECONDS
-
-    @property
-    def plan(self) -> list[Strike]:
-        return plan(
-            self.catalogue,
-            self.names,
-            seed=self.seed,
-            strikes=self.faults,
-            spacing_seconds=self.spacing_seconds,
-            lease_seconds=self.lease_seconds,
-        )
-
-    @property
-    def names(self) -> list[str]:
-        return [*_APIS, *_SCHEDULERS, *(f"worker{number + 1}" for number in range(self.workers))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +66,8 @@ class Campaign:
         self._sink = options.folder / "executions"
         self._plan = options.plan
         self._stage = "breaking"
-        self._lasting_seconds = max(_SHORTEST_SECONDS, expected_seconds(self._plan))
+        asked_seconds = (options.minutes or 0) * 60
+        self._lasting_seconds = max(_SHORTEST_SECONDS, asked_seconds, expected_seconds(self._plan))
 
     async def run(self) -> Verdict:
         options = self._options
@@ -136,12 +95,13 @@ class Campaign:
             "LOG_FORMAT": "json",
             "AUREA_TRACE_SAMPLE": "0",
             "SHUTDOWN_GRACE_SECONDS": "10",
+            "MAX_CONCURRENCY": "20",
         }
         return System(self._stores.postgres.url, self._stores.valkey.url, options.folder, settings)
 
     async def _doors(self, system: System, closing: AsyncExitStack) -> dict[str, Proxy]:
         doors = {}
-        for name in _APIS:
+        for name in APIS:
             doors[name] = Proxy(system.port(name))
             await doors[name].open()
             closing.push_async_callback(doors[name].close)
@@ -152,30 +112,29 @@ class Campaign:
             await system.link(name)
             system.start(name)
         try:
-            for name in _APIS:
+            for name in APIS:
                 await system.ready(name)
             for number in range(self._options.workers):
                 await system.serving(number + 1)
         except TimeoutError:
-            said = "\n".join(ending_of(self._options.folder / f"{name}.log") for name in (_APIS[0], "worker1"))
+            said = "\n".join(ending_of(self._options.folder / f"{name}.log") for name in (APIS[0], "worker1"))
             raise NotStarted(f"the system did not start; {said}") from None
 
     async def _perform(self, load: Load, conductor: Conductor, history: History) -> Verdict:
         began = self._clock.monotonic()
         loading = asyncio.create_task(load.run())
-        showing = asyncio.create_task(self._keep_showing(load, conductor))
+        beside = [asyncio.create_task(work) for work in (conductor.keep_up(), self._keep_showing(load, conductor))]
         try:
             await conductor.perform(self._plan)
-            self._stage = "draining"
             healed = self._clock.monotonic()
+            self._stage = "draining"
             load.finish()
             await self._answered(load, loading)
             drained = await self._drained(healed)
         finally:
-            showing.cancel()
-            loading.cancel()
-            with suppress(asyncio.CancelledError):
-                await loading
+            for task in (loading, *beside):
+                task.cancel()
+            await asyncio.gather(loading, *beside, return_exceptions=True)
         return await self._judge(load, conductor, history, self._clock.monotonic() - began, drained)
 
     async def _answered(self, load: Load, loading: asyncio.Task[None]) -> None:

@@ -31,18 +31,26 @@ class Conductor:
         """How often a process had ended by itself."""
 
     async def perform(self, plan: Sequence[Strike]) -> None:
-        keeping = asyncio.create_task(self._keep_up())
         try:
             for strike in plan:
                 await asyncio.sleep(strike.after_seconds)
                 await self._room_for(strike)
-                self._begin(strike)
+                self._under_way[asyncio.create_task(self._strike(strike))] = strike
             while self._under_way:
                 await self._one_ended()
         finally:
-            keeping.cancel()
             for task in self._under_way:
                 task.cancel()
+
+    async def keep_up(self) -> None:
+        """Start again what ended by itself, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for name in self._stage.system.fallen():
+                status = self._stage.system.processes[name].returncode
+                self.revived += 1
+                self._say(f"{name} ended with status {status} and is started again")
+                self._stage.system.start(name)
 
     @property
     def now(self) -> list[str]:
@@ -52,9 +60,6 @@ class Conductor:
     async def _room_for(self, strike: Strike) -> None:
         while len(self._under_way) >= MOST_AT_ONCE or any(clash(strike, other) for other in self._under_way.values()):
             await self._one_ended()
-
-    def _begin(self, strike: Strike) -> None:
-        self._under_way[asyncio.create_task(self._strike(strike))] = strike
 
     async def _one_ended(self) -> None:
         done, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
@@ -79,15 +84,6 @@ class Conductor:
         async with asyncio.timeout(_HEALING_SECONDS):
             await fault.heal(self._stage, target)
         self._note("heal", strike, {})
-
-    async def _keep_up(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            for name in self._stage.system.fallen():
-                status = self._stage.system.processes[name].returncode
-                self.revived += 1
-                self._say(f"{name} ended with status {status} and is started again")
-                self._stage.system.start(name)
 
     def _pid(self, target: str) -> int:
         process = self._stage.system.processes.get(target)

@@ -16,9 +16,9 @@ from orchestrator.chaos.system import System
 Target = Literal["worker", "api", "scheduler", "client", "postgres", "redis", "both"]
 
 
-MOST_AT_ONCE = 3
-_OVERHEAD_SECONDS = 0.7
-"""What it takes to break something and to mend it, about."""
+APIS = ("api1", "api2")
+SCHEDULERS = ("scheduler1", "scheduler2")
+MOST_AT_ONCE = 4
 
 
 class NotNow(Exception):
@@ -62,11 +62,15 @@ class Fault:
     hold_seconds: tuple[float, float] = (0.0, 0.5)
     hold_leases: tuple[float, float] = (0.0, 0.0)
     """On top of the seconds, in leases."""
+    takes_seconds: float = 0.5
+    """How long it takes to break it and to mend it, about."""
     weight: int = 2
     amnesia: bool = False
     """Redis forgets: what only Redis has would be nowhere then, so everybody has to have Postgres."""
     detour: bool = False
     """Somebody lacks Postgres and writes to Redis instead."""
+    besides: tuple[str, ...] = ()
+    """What it breaks besides its target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def clash(one: Strike, other: Strike) -> bool:
 def _touched(strike: Strike) -> frozenset[str]:
     if strike.fault.target == "both" or strike.fault.amnesia:
         return frozenset(("postgres", "redis"))
-    return frozenset((strike.target,))
+    return frozenset((strike.target, *strike.fault.besides))
 
 
 def expected_seconds(strikes: Sequence[Strike]) -> float:
@@ -126,5 +130,5 @@ def expected_seconds(strikes: Sequence[Strike]) -> float:
         under_way = sorted(((end, other) for end, other in under_way if end > now), key=lambda pair: pair[0])
         while len(under_way) >= MOST_AT_ONCE or any(clash(strike, other) for _, other in under_way):
             now, _ = under_way.pop(0)
-        under_way.append((now + strike.hold_seconds + _OVERHEAD_SECONDS, strike))
+        under_way.append((now + strike.hold_seconds + strike.fault.takes_seconds, strike))
     return max([now, *(end for end, _ in under_way)])

@@ -1,12 +1,10 @@
-"""Faults of processes: they are killed, leave, stop and go on, die at a named point or by a task's hand."""
+"""Faults of processes: they are killed, leave, stop and go on, or die by a task's hand."""
 
 import asyncio
 import signal
 
-from orchestrator.chaos.faults import Fault, NotNow, Stage, Target
-from orchestrator.chaos.system import until
+from orchestrator.chaos.faults import Fault, Stage
 
-_DIES_WITHIN_SECONDS = 8.0
 _LEASES_BLOCKED = 2
 
 
@@ -43,31 +41,6 @@ async def _leave_in_haste(stage: Stage, name: str) -> None:
     await stage.system.leave(name)
 
 
-def _dies_at(target: Target, point: str, row: int) -> Fault:
-    """It is started anew with the point armed for a later pass, and dies there by its own hand."""
-
-    async def inject(stage: Stage, name: str) -> None:
-        stage.system.kill(name)
-        stage.system.start(name, AUREA_CRASH_AT=f"{point}:5")
-        process = stage.system.processes[name]
-        stage.system.kept_down.add(name)
-
-        async def died() -> bool:
-            return process.poll() is not None
-
-        try:
-            await until(died, _DIES_WITHIN_SECONDS)
-        except TimeoutError:
-            stage.system.kill(name)
-            stage.system.start(name)
-            raise NotNow(f"it was not at {point!r} five times within {_DIES_WITHIN_SECONDS:.0f} s") from None
-
-    async def heal(stage: Stage, name: str) -> None:
-        stage.system.start(name)
-
-    return Fault(f"{target}_dies_{point}", (row,), target, inject, heal, weight=1)
-
-
 async def _wish_poison(stage: Stage, _: str) -> None:
     stage.wishes.append({"type": "chaos_poison", "payload": {"hold_ms": 50}})
 
@@ -92,10 +65,4 @@ PROCESS_FAULTS = [
     Fault("api_paused", (11,), "api", _stop, _continue, (0.5, 3.0), weight=1),
     Fault("scheduler_killed", (37,), "scheduler", _kill, _start),
     Fault("scheduler_paused", (37,), "scheduler", _stop, _continue, (1.0, 8.0)),
-    _dies_at("worker", "popped", 2),
-    _dies_at("worker", "claimed", 2),
-    _dies_at("worker", "recorded", 1),
-    _dies_at("worker", "settled", 1),
-    _dies_at("api", "inserted", 12),
-    _dies_at("api", "enqueued", 13),
 ]

@@ -1,37 +1,20 @@
-"""The verdict on a campaign: its figures, how soon work went on after each kind of fault, and their rendering."""
+"""The verdict on a campaign: its figures, for people and for programs."""
 
-import statistics
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 
-from orchestrator.chaos.checker import Findings, Row, RunRow
-from orchestrator.chaos.history import Record
+from orchestrator.chaos.checker import Findings
+from orchestrator.chaos.recovery import Recovery
 
 BROKEN_BY = (
     "lost",
     "unexpected",
     "recorded_twice",
     "stale_writes_accepted",
-    "run_again_after_the_end",
     "keys_with_two_tasks",
 )
 """Figures that have to be zero."""
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """How fast work went on after one kind of fault had healed."""
-
-    fault: str
-    times: int
-    median_seconds: float
-    worst_seconds: float
-    elsewhere_seconds: float | None
-    """Of a killed worker: until the last of the tasks it was seen to run began elsewhere, in the worst case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +48,11 @@ class Verdict:
             "unexpected": len(found.unexpected),
             "recorded_twice": len(found.recorded_twice),
             "stale_writes_accepted": len(found.stale),
-            "run_again_after_the_end": len(found.rerun),
             "keys_with_two_tasks": len(known.forked),
             "stale_writes_refused": self.refused_writes,
             "executions": found.executions,
             "doubled": len(found.doubled),
+            "run_again_after_the_end": len(found.rerun),
             "dead_letters": found.states.get("failed", 0),
             "answers_recovered": len(known.recovered),
             "answers_missing": len(known.unknown),
@@ -105,48 +88,3 @@ class Verdict:
                 "doubled": list(found.doubled[:_SHOWN]),
             },
         }
-
-
-def recoveries(records: Iterable[Record], rows: Sequence[Row], runs: Sequence[RunRow]) -> list[Recovery]:
-    """Measure each kind of fault: from its healing to the first end that was recorded after it."""
-    records = list(records)
-    ends = sorted(row.finished_at for row in rows if row.finished_at is not None)
-    waits: dict[str, list[float]] = defaultdict(list)
-    for record in records:
-        if record.op != "fault" or record.phase != "heal":
-            continue
-        place = bisect_right(ends, record.at)
-        if place < len(ends):
-            waits[record.name].append(ends[place] - record.at)
-    elsewhere = _elsewhere(records, runs)
-    return [
-        Recovery(
-            name,
-            len(known),
-            round(statistics.median(known), 3),
-            round(max(known), 3),
-            round(max(elsewhere[name]), 2) if name in elsewhere else None,
-        )
-        for name, known in sorted(waits.items())
-    ]
-
-
-def _elsewhere(records: Iterable[Record], runs: Sequence[RunRow]) -> dict[str, list[float]]:
-    """From each kill of a worker to the next start of what it ran."""
-    next_start: dict[int, list[float]] = defaultdict(list)
-    for crashed, following in pairwise(runs):
-        if crashed.status == "crashed" and following.task_id == crashed.task_id:
-            next_start[_pid(crashed.worker)].append(following.started_at)
-    found: dict[str, list[float]] = defaultdict(list)
-    for record in records:
-        if record.phase == "inject" and record.name.startswith("worker_killed"):
-            found[record.name] += [
-                at - record.at for at in next_start.get(int(record.detail.get("pid", 0)), []) if at >= record.at
-            ]
-    return {name: waits for name, waits in found.items() if waits}
-
-
-def _pid(worker: str) -> int:
-    """Workers are called worker-HOST-PID-CHANCE."""
-    parts = worker.rsplit("-", 2)
-    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else -1

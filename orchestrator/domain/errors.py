@@ -168,10 +168,7 @@ class Unavailable(AureaError):
     def __init__(self, dependency: str, retry_after_seconds: int = 2) -> None:
         self.dependency = dependency
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(
-            f"{dependency} cannot be used now: try again in {retry_after_seconds} s, and with an idempotency key, "
-            "so that nothing is done twice"
-        )
+        super().__init__(f"{dependency} cannot be used now")
 
 
 class DeadLetter(AureaError):

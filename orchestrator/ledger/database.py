@@ -8,7 +8,7 @@ import asyncpg
 
 from orchestrator.domain.errors import Unavailable
 
-BRISK_SECONDS = 1.5
+BRISK_SECONDS = 1.2
 """For what somebody waits for: a write of an attempt, an answer of the API. No statement of ours takes so long."""
 UNHURRIED_SECONDS = 30.0
 """For chores over many rows."""
@@ -71,6 +71,9 @@ class Database:
                 return await self._ask(asking, sql, arguments)
         except REFUSED:
             raise
+        except TimeoutError as error:
+            late = TimeoutError(f"no answer within {self._deadline_seconds} s")
+            raise Unavailable("postgres") from (error if error.args else late)
         except (*AWAY, asyncpg.PostgresError) as error:
             raise Unavailable("postgres") from error
 

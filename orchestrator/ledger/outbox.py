@@ -191,4 +191,10 @@ class _Batch:
             return
         repeated = await self._ledger.repeated([piece.write for piece in self._stale])
         self._applied.written += sum(repeated)
-        self._applied.stale = [piece.place for piece, known in zip(self._stale, repeated, strict=True) if not known]
+        stale = [piece for piece, known in zip(self._stale, repeated, strict=True) if not known]
+        self._applied.stale = [piece.place for piece in stale]
+        # Whoever appended held the lease then: what it did happened, though another has gone on since.
+        if runs := [piece.write for piece in stale if piece.kind is RecordKind.SETTLE]:
+            await self._ledger.file_runs(runs)
+        if events := [piece.write for piece in stale if piece.kind is RecordKind.TELL]:
+            await self._ledger.file_events(events)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import orjson
+
 from orchestrator.domain.events import Told
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.outbox import RecordKind
@@ -50,6 +52,35 @@ class Relaying:
         columns = [list(column) for column in zip(*map(_mark, writes), strict=True)]
         accepted = set(await self._database.value(_SQL["repeated"], *columns))
         return [place in accepted for place in range(1, len(writes) + 1)]
+
+    async def file_runs(self, endings: Sequence[Settlement]) -> None:
+        """Add runs to the history that are older than what the task's row shows; none that succeeded."""
+        claims = [ending.claim for ending in endings]
+        await self._database.change(
+            _SQL["late_runs"],
+            [claim.entry.id for claim in claims],
+            [claim.fence for claim in claims],
+            [claim.run_fence for claim in claims],
+            [ending.state for ending in endings],
+            [ending.run_status for ending in endings],
+            [claim.attempt for claim in claims],
+            [claim.worker for claim in claims],
+            [claim.claimed_at_us for claim in claims],
+            [ending.claim.claimed_at_us + ending.duration_us for ending in endings],
+            [None if ending.error is None else orjson.dumps(ending.error).decode() for ending in endings],
+        )
+
+    async def file_events(self, events: Sequence[Told]) -> None:
+        """Add events of such runs to the history."""
+        await self._database.change(
+            _SQL["late_events"],
+            [event.task_id for event in events],
+            [event.fence for event in events],
+            [event.number for event in events],
+            [event.kind for event in events],
+            [event.data.decode() for event in events],
+            [event.at for event in events],
+        )
 
 
 def _mark(write: Fenced) -> tuple[RecordKind, TaskId, Fence, str | None, int | None]:

@@ -16,9 +16,9 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold
 from orchestrator.domain.task import Entry, NewTask
-from orchestrator.ledger.outbox_records import Withdrawal, inserted, withdrawn
+from orchestrator.ledger.outbox_records import inserted, withdrawn
 from orchestrator.ledger.postgres import Existing, Inserted
-from orchestrator.operations.standby import leave
+from orchestrator.operations.standby import appended, leave
 from orchestrator.queue.keys import key_name
 from orchestrator.runtime import Runtime
 
@@ -26,6 +26,10 @@ _log = structlog.get_logger("orchestrator.keep")
 
 _QUEUE_SECONDS = 1.0
 """How long an accepted task is waited for on its way into the queue."""
+_LATE_SECONDS = 2.0
+"""Less than the reconciler waits with a row that it finds."""
+_DISK_SECONDS = 1.7
+"""How long the disk of Redis is waited for."""
 _LONGEST_KEY_MS = 24 * 3600 * 1000
 """How long the queue remembers a key at most: Postgres knows it for as long as it lives."""
 
@@ -45,24 +49,51 @@ async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[K
 
     Raises Unavailable when neither store answers.
     """
-    postgres, unsure = runtime.standby.postgres, False
-    if not postgres.away:
+    standby, unsure = runtime.standby, False
+    if not standby.postgres.silent:
         try:
-            stored = await runtime.ledger.insert(tasks)
+            return await _store(runtime, tasks, turn)
         except Unavailable as away:
-            leave(runtime, postgres, away)
+            if away.dependency != standby.postgres.name:
+                raise
+            leave(runtime, standby.postgres, away)
             unsure = True
-        else:
-            await turn()
-            return await _enqueue(runtime, tasks, stored)
+    elif standby.redis.silent:
+        raise Unavailable("postgres and redis")
     await turn()
     try:
         return await _accept(runtime, tasks, unsure)
-    except Unavailable as away:
-        leave(runtime, runtime.standby.redis, away)
-        if unsure or runtime.standby.isolated:
+    except Unavailable as away:  # or only its disk is slow
+        if unsure or standby.isolated:
             raise Unavailable("postgres and redis") from away
     return await _last_resort(runtime, tasks)
+
+
+async def _store(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
+    began = runtime.clock.monotonic()
+    held = await _reserve(runtime, tasks)
+    asked = [task for task in tasks if task.id not in held]
+    stored = await runtime.ledger.insert(asked) if asked else []
+    await turn()
+    late = runtime.clock.monotonic() - began > _LATE_SECONDS
+    kept = dict(zip((task.id for task in asked), await _enqueue(runtime, asked, stored, late), strict=True))
+    return [_existing(held[task.id]) if task.id in held else kept[task.id] for task in tasks]
+
+
+async def _reserve(runtime: Runtime, tasks: Sequence[NewTask]) -> dict[TaskId, Holder]:
+    """Tell Redis the keys first: a process that believes Postgres to be away asks there.
+
+    Without it a process that dies behind its commit would leave a key that only Postgres knows.
+    """
+    holds = _holds(tasks)
+    if not holds or runtime.standby.redis.away:
+        return {}
+    try:
+        async with asyncio.timeout(_QUEUE_SECONDS):
+            return await runtime.queue.reserve(holds)
+    except (Unavailable, TimeoutError) as error:
+        leave(runtime, runtime.standby.redis, error if isinstance(error, Unavailable) else Unavailable("redis"))
+        return {}
 
 
 async def _last_resort(runtime: Runtime, tasks: Sequence[NewTask]) -> list[Kept | Existing]:
@@ -71,12 +102,14 @@ async def _last_resort(runtime: Runtime, tasks: Sequence[NewTask]) -> list[Kept 
         stored = await runtime.ledger.insert(tasks)
     except Unavailable as away:
         raise Unavailable("postgres and redis") from away
+    runtime.standby.postgres.silent = False
     return [answer if isinstance(answer, Existing) else Kept(Durability.POSTGRES) for answer in stored]
 
 
 async def _enqueue(
-    runtime: Runtime, tasks: Sequence[NewTask], stored: Sequence[Inserted | Existing]
+    runtime: Runtime, tasks: Sequence[NewTask], stored: Sequence[Inserted | Existing], late: bool
 ) -> list[Kept | Existing]:
+    """`late`: it took so long that the reconciler may have queued them, and they may have ended, before."""
     answers: list[Kept | Existing] = [
         answer if isinstance(answer, Existing) else Kept(Durability.POSTGRES) for answer in stored
     ]
@@ -86,38 +119,35 @@ async def _enqueue(
         return answers
     try:
         async with asyncio.timeout(_QUEUE_SECONDS):
-            queued = await runtime.queue.enqueue([_entry(task) for task in fresh], _holds(fresh))
+            queued = await runtime.queue.enqueue([_entry(task, late) for task in fresh], _holds(fresh))
     except (Unavailable, TimeoutError) as error:
-        away = error if isinstance(error, Unavailable) else Unavailable("redis")
-        leave(runtime, runtime.standby.redis, away)
+        leave(runtime, runtime.standby.redis, error if isinstance(error, Unavailable) else Unavailable("redis"))
         return answers
     except Exception as error:  # noqa: BLE001 - they are kept: the reconciler puts them in the queue
         _log.warning("enqueue_deferred", tasks=len(fresh), reason=str(error))
         return answers
     crash.at("enqueued")
-    if all(answer is True for answer in queued):
+    beaten = [task for task, holder in zip(fresh, queued, strict=True) if isinstance(holder, Holder)]
+    if not beaten:
         return answers
-    held = {task.id: holder for task, holder in zip(fresh, queued, strict=True) if isinstance(holder, Holder)}
-    await runtime.ledger.withdraw([Withdrawal(task_id, holder.task_id) for task_id, holder in held.items()])
-    return [
-        Existing(held[task.id].task_id, held[task.id].fingerprint) if task.id in held else answer
-        for task, answer in zip(tasks, answers, strict=True)
-    ]
+    # Asked again, as what may stand in Postgres: its row is withdrawn, in the order of the outbox.
+    instead = dict(zip((task.id for task in beaten), await _accept(runtime, beaten, unsure=True), strict=True))
+    return [instead.get(task.id, answer) for task, answer in zip(tasks, answers, strict=True)]
+
+
+def _existing(holder: Holder) -> Existing:
+    return Existing(holder.task_id, holder.fingerprint)
 
 
 async def _accept(runtime: Runtime, tasks: Sequence[NewTask], unsure: bool) -> list[Kept | Existing]:
     """Keep them in Redis until Postgres is back; `unsure` when they may stand in Postgres all the same."""
-    runtime.standby.appending += 1
+    holds = _holds(tasks)
+    asked = [_acceptance(task, holds.get(task.id), unsure) for task in tasks]
     try:
-        async with asyncio.timeout(2 * _QUEUE_SECONDS):
-            holds = _holds(tasks)
-            answers, where = await runtime.queue.accept(
-                [_acceptance(task, holds.get(task.id), unsure) for task in tasks]
-            )
+        async with asyncio.timeout(_DISK_SECONDS):
+            answers, where = await appended(runtime, lambda: runtime.queue.accept(asked))
     except TimeoutError as error:
         raise Unavailable("redis") from error
-    finally:
-        runtime.standby.appending -= 1
     crash.at("accepted")
     return [
         Existing(answer.task_id, answer.fingerprint) if isinstance(answer, Holder) else Kept(where)
@@ -140,7 +170,7 @@ def _hold(task: NewTask, key: str) -> KeyHold:
     return KeyHold(key_name(task.tenant, key), task.fingerprint, max(1, left_ms), task.key_until_final)
 
 
-def _entry(task: NewTask) -> Entry:
+def _entry(task: NewTask, late: bool = False) -> Entry:
     return Entry(
         id=task.id,
         tenant=task.tenant,
@@ -153,6 +183,7 @@ def _entry(task: NewTask) -> Entry:
         traceparent=task.traceparent,
         ready_at_us=_us(task.run_at),
         expires_at_us=_us(task.expires_at),
+        restored=late,
     )
 
 

@@ -10,7 +10,7 @@ from orchestrator.domain.outbox import RecordKind, Write
 from orchestrator.domain.task import Claim
 from orchestrator.ledger import outbox_records
 from orchestrator.operations.patience import patiently
-from orchestrator.operations.standby import early, written
+from orchestrator.operations.standby import appended, early, written
 from orchestrator.runtime import Runtime
 
 
@@ -37,7 +37,7 @@ async def record(
         return answers
 
     async def append(places: Sequence[int]) -> list[bool]:
-        return await runtime.queue.record(worker, [write(place) for place in places])
+        return await appended(runtime, lambda: runtime.queue.record(worker, [write(place) for place in places]))
 
     async def to_outbox() -> list[bool]:
         return await append(range(len(ids)))

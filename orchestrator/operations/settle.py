@@ -19,7 +19,7 @@ from orchestrator.domain.task import Settlement
 from orchestrator.ledger import outbox_records
 from orchestrator.ledger.database import REFUSED
 from orchestrator.operations.patience import patiently
-from orchestrator.operations.standby import early, written
+from orchestrator.operations.standby import appended, early, written
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.settle")
@@ -38,7 +38,9 @@ async def _directly(runtime: Runtime, worker: WorkerId, asked: list[Settlement])
     endings, accepted = await _record(runtime, asked)
     refused = [ending.claim.entry.id for ending, fresh in zip(endings, accepted, strict=True) if not fresh]
     if await early(runtime, refused):
-        return await _append(runtime, worker, asked)  # those that Postgres took are recorded once all the same
+        return await appended(
+            runtime, lambda: _append(runtime, worker, asked)
+        )  # those that Postgres took are recorded once all the same
     kept = _noted(runtime, endings, accepted)
     counts = runtime.metrics.drain()
     if kept or counts:

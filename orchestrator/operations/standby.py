@@ -2,8 +2,9 @@
 
 What a process believes of its two stores. The first call that a store does not answer makes it *away* for this
 process: nothing waits for it any more, one watcher asks for it until it is back, and people are told once, not once a
-call. While Postgres is away its writes go to the outbox, and a process goes back to direct writes only when everything
-that it put there was applied: the writes of an attempt stay in order.
+call. While Postgres is away its writes go to the outbox. A process goes back to direct writes when everything that it
+put there was applied, so that the writes of an attempt stay in order: when little is left, it holds its writes up for
+that moment.
 """
 
 import asyncio
@@ -23,6 +24,9 @@ _log = structlog.get_logger("orchestrator.standby")
 
 _LOOK_SECONDS = 0.5
 """The longest pause between two looks for a store that is away."""
+_HOLD_UP_SECONDS = 1.0
+_LITTLE = 2_000
+"""So many records are applied in less than that."""
 
 
 async def written(runtime: Runtime, direct: Callable[[], Awaitable[T]], outbox: Callable[[], Awaitable[T]]) -> T:
@@ -30,19 +34,31 @@ async def written(runtime: Runtime, direct: Callable[[], Awaitable[T]], outbox: 
 
     `direct` may have been carried out although `outbox` is called then: a record is applied at most once.
     """
-    standby = runtime.standby
-    if not standby.postgres.away:
+    await held_up(runtime)
+    postgres = runtime.standby.postgres
+    if not postgres.away:
         try:
             return await direct()
         except Unavailable as away:
-            if away.dependency != "postgres":
+            if away.dependency != postgres.name:
                 raise
-            leave(runtime, standby.postgres, away)
-    standby.appending += 1
+            leave(runtime, postgres, away)
+    return await appended(runtime, outbox)
+
+
+async def held_up(runtime: Runtime) -> None:
+    """Return at once, or when this process goes back from the outbox to Postgres, or not yet; a second at most."""
+    if runtime.standby.gate is not None:
+        await runtime.standby.gate.wait()
+
+
+async def appended(runtime: Runtime, outbox: Callable[[], Awaitable[T]]) -> T:
+    """Call what writes to the outbox; while it is under way this process does not go back to Postgres."""
+    runtime.standby.appending += 1
     try:
         return await outbox()
     finally:
-        standby.appending -= 1
+        runtime.standby.appending -= 1
 
 
 def leave(runtime: Runtime, store: Store, reason: Unavailable | None = None) -> None:
@@ -55,6 +71,8 @@ def leave(runtime: Runtime, store: Store, reason: Unavailable | None = None) -> 
         runtime.reports.send(reason, store=store.name)
     if store.away:
         return
+    if reason is None:
+        _log.info("behind_the_outbox", store=store.name)
     store.away = True
     store.watcher = asyncio.create_task(_watch(runtime, store))
 
@@ -82,28 +100,40 @@ async def early(runtime: Runtime, ids: Sequence[TaskId]) -> set[TaskId]:
 
 async def _watch(runtime: Runtime, store: Store) -> None:
     began = runtime.clock.monotonic()
-    while True:
+    while store.away:
         await asyncio.sleep(_LOOK_SECONDS * (0.5 + 0.5 * runtime.clock.chance()))
         try:
-            if await _is_back(runtime, store):
-                break
+            await _look(runtime, store)
         except Unavailable:
             continue
-    store.away = False
     _log.warning("store_back", store=store.name, seconds=round(runtime.clock.monotonic() - began, 1))
 
 
-async def _is_back(runtime: Runtime, store: Store) -> bool:
-    if store is runtime.standby.redis:
+async def _look(runtime: Runtime, store: Store) -> None:
+    standby = runtime.standby
+    if store is standby.redis:
         await runtime.queue.ping()
-        store.silent = False
-        return True
+        store.away = store.silent = False
+        return
     await runtime.ledger.ping()
     store.silent = False
-    mine = runtime.queue.appended()
-    if mine:
-        first = await runtime.queue.outbox(1)
-        if first and first[0].place <= mine:
-            return False
-    # Asked last, with nothing awaited behind it: whoever appends now is not overtaken.
-    return runtime.standby.appending == 0 and runtime.queue.appended() == mine
+    if await runtime.queue.outbox_depth() > _LITTLE:
+        return
+    gate = standby.gate = asyncio.Event()
+    try:
+        await _go_back(runtime, store)
+    finally:
+        standby.gate = None
+        gate.set()
+
+
+async def _go_back(runtime: Runtime, store: Store) -> None:
+    """Wait for the relay to pass what this process appended; while the gate is closed it appends no more."""
+    until = runtime.clock.monotonic() + _HOLD_UP_SECONDS
+    while runtime.clock.monotonic() < until:
+        if runtime.standby.appending == 0:
+            first = await runtime.queue.outbox(1)
+            if not first or first[0].place > runtime.queue.appended():
+                store.away = False
+                return
+        await asyncio.sleep(_HOLD_UP_SECONDS / 20)

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 
 from orchestrator.domain.errors import Unavailable
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 1.7
 """For a command or a pipeline with all that belongs to it: the wait for a connection, its opening, the answer."""
 _CONNECT_PAUSES_SECONDS = (0.05, 0.1, 0.2)
 _HEALTH_CHECK_SECONDS = 15
@@ -77,6 +77,8 @@ class _Patient(Connection):
         return [pack_command((*command.split(), *args[1:]))]
 
     async def connect(self) -> None:
+        if self.is_connected:
+            return
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._keep_connecting()
@@ -112,16 +114,45 @@ class _PatientTls(_Patient, SSLConnection):
     """The same over TLS."""
 
 
+class _Pool(ConnectionPool):
+    """Lends connections, at most `max_connections` at once.
+
+    redis-py's own pool does so under a lock, with notices and statistics that take as long as the command.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._room = asyncio.Semaphore(self.max_connections)
+
+    async def get_connection(self, *_: Any, **__: Any) -> Any:
+        await self._room.acquire()
+        connection = self.get_available_connection()
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def release(self, connection: Any) -> None:
+        self._in_use_connections.remove(connection)
+        try:
+            if connection.should_reconnect():
+                await connection.disconnect()
+        finally:
+            self._available_connections.append(connection)
+            self._room.release()
+
+
 def connect(url: str) -> tuple[Redis, Redis]:
     """Return the clients (commands, blocking); they connect when they are first used. Close both."""
-    commands = BlockingConnectionPool.from_url(
+    commands = _Pool.from_url(
         url,
         max_connections=_COMMAND_CONNECTIONS,
-        timeout=None,
         health_check_interval=_HEALTH_CHECK_SECONDS,
         **_LINE,
     )
-    blocking = ConnectionPool.from_url(url, **_LINE)
+    blocking = _Pool.from_url(url, max_connections=32, **_LINE)
     patient: dict[type, type] = {Connection: _Patient, SSLConnection: _PatientTls}
     for pool in (commands, blocking):
         pool.connection_class = patient.get(pool.connection_class, pool.connection_class)
@@ -134,7 +165,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise Unavailable("redis") from error
+        raise Unavailable("redis") from (error if error.args else TimeoutError("no answer in time"))
     except exceptions.RedisError as error:
         # What the client recognises is taken off the text and kept as the code.
         if isinstance(error, _AWAY) or _NOT_NOW.search(f"{error.status_code} {error}"):

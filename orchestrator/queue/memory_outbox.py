@@ -1,6 +1,6 @@
 """The outbox of the reference model, and who holds which idempotency key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
@@ -21,9 +21,10 @@ class MemoryOutbox(MemoryState):
     def _accept(self, wanted: Acceptance) -> bool | Holder:
         task_id, key = wanted.entry.id, wanted.key
         holding = self._holding(key, task_id)
-        if task_id in self._records or self._keeps(task_id) or (holding and holding.task_id == task_id):
+        mine = holding is not None and holding.task_id == task_id and not holding.reserved
+        if task_id in self._records or self._keeps(task_id) or mine:
             return True
-        if holding is not None:
+        if holding is not None and holding.task_id != task_id:
             if wanted.withdrawal is not None:
                 withdrawal = wanted.withdrawal + holding.task_id.encode()
                 self._append(RecordKind.WITHDRAW, task_id, Fence(0), withdrawal)
@@ -33,6 +34,17 @@ class MemoryOutbox(MemoryState):
         asked = self._append(RecordKind.INSERT, task_id, Fence(0), wanted.record, key.name if key else "")
         self._records[task_id].asked = asked
         return True
+
+    async def reserve(self, keys: Mapping[TaskId, KeyHold]) -> dict[TaskId, Holder]:
+        held: dict[TaskId, Holder] = {}
+        for task_id, key in keys.items():
+            holding = self._holding(key, task_id)
+            if holding is None or (holding.task_id == task_id and holding.reserved):
+                self._remember(task_id, key, stored=True)
+                self._holdings[key.name].reserved = True
+            elif holding.task_id != task_id and not holding.stored:
+                held[task_id] = Holder(holding.task_id, holding.key.fingerprint)
+        return held
 
     def _enqueue(self, entry: Entry, key: KeyHold | None) -> bool | Holder:
         holding = self._holding(key, entry.id)
@@ -52,7 +64,7 @@ class MemoryOutbox(MemoryState):
         if holding is None or holding.until_us <= self._now_us():
             return None
         record = self._records.get(holding.task_id)
-        over = record is None or record.settled != ""
+        over = not holding.reserved and (record is None or record.settled != "")
         return None if holding.key.until_final and over and holding.task_id != task_id else holding
 
     def _remember(self, task_id: TaskId, key: KeyHold | None, stored: bool) -> None:

@@ -49,7 +49,9 @@ class KeyHolding:
     key: KeyHold
     until_us: int
     stored: bool
-    """Whether Postgres has the task."""
+    """Whether Postgres has the task, or decides about it."""
+    reserved: bool = False
+    """Whether it is still on its way there."""
 
 
 class MemoryState:

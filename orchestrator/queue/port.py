@@ -127,6 +127,13 @@ class Queue(Outbox, Protocol):
         remembered. A Holder for one whose key is held by a task that Postgres does not have yet: it is not put in.
         """
 
+    async def reserve(self, keys: Mapping[TaskId, KeyHold]) -> dict[TaskId, Holder]:
+        """Remember keys before their tasks are written to Postgres, which decides about them.
+
+        Returns those that a task holds which Postgres does not have yet. What is reserved is held against other
+        tasks that would be accepted meanwhile, whatever becomes of the caller.
+        """
+
     async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
         """Wait for the first task of the first of these queues that has one.
 

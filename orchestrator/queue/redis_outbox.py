@@ -1,6 +1,6 @@
 """The outbox on Redis: what is written while Postgres is away, in the same acts that change the queue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, WorkerId
-from orchestrator.domain.outbox import Acceptance, Durability, Holder, Waiting, Write
+from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold, Waiting, Write
 from orchestrator.queue.connect import answering
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Held
@@ -24,7 +24,7 @@ from orchestrator.queue.records import (
 )
 from orchestrator.queue.scripts import Arg, Scripts, pages
 
-_DISK_MS = 1_400
+_DISK_MS = 1_300
 """Longer than a server that syncs every second takes, shorter than a command may."""
 _NO_FILE = "appendonly is disabled"
 
@@ -78,6 +78,18 @@ class RedisOutbox:
             with suppress(ResponseError), answering():
                 self._persists = bool((await self._commands.info("persistence")).get("aof_enabled", 1))
         return Durability.REDIS if self._persists else Durability.MEMORY
+
+    async def reserve(self, keys: Mapping[TaskId, KeyHold]) -> dict[TaskId, Holder]:
+        k = self._keys
+        held: dict[TaskId, Holder] = {}
+        for page in pages(list(keys.items())):
+            args: list[Arg] = []
+            for task_id, key in page:
+                args += (task_id, *write_hold(task_id, key))
+            reply = await self._run("reserve", (k.tasks, k.key_prefix), args)
+            answers = zip(page, read_kept(reply[1:]), strict=True)
+            held |= {task_id: answer for (task_id, _), answer in answers if isinstance(answer, Holder)}
+        return held
 
     async def record(self, worker: WorkerId, writes: Sequence[Write]) -> list[bool]:
         k = self._keys

@@ -21,6 +21,7 @@ EXAMPLES: list[AureaError] = [
     errors.Unauthorized("send a token"),
     errors.SignatureRefused("no match"),
     errors.NotConfigured("A_SECRET", "to something"),
+    errors.RedisEvicts("allkeys-lru"),
     errors.Unavailable("postgres"),
 ]
 
@@ -46,7 +47,7 @@ def test_a_refusal_says_what_is_wrong_in_rfc_9457(error: AureaError) -> None:
     assert response.headers["content-type"] == MEDIA_TYPE
     assert document["status"] == response.status_code == ROWS[type(error)].status
     assert document["type"] == f"urn:aurea:problem:{error.code}"
-    assert document["detail"] == str(error)
+    assert document["detail"].startswith(str(error))
     assert document["trace_id"] == "a" * 32
 
 
@@ -59,6 +60,7 @@ def test_a_refusal_says_what_is_wrong_in_rfc_9457(error: AureaError) -> None:
         (errors.NotConfigured("A_SECRET", "to something"), "variable", "A_SECRET"),
         (errors.Unavailable("redis"), "dependency", "redis"),
         (errors.Unavailable("redis", 3), "retry_after_seconds", 3),
+        (errors.Unavailable("postgres and redis"), "dependency", "postgres and redis"),
         (errors.QueueFull("default", 1, 7), "retry_after_seconds", 7),
         (errors.InvalidInput("w", [Issue("/a", "f")]), "errors", [{"pointer": "/a", "detail": "f"}]),
     ],
@@ -70,6 +72,15 @@ def test_a_program_finds_what_it_needs_beside_the_sentence(error: AureaError, na
 @pytest.mark.parametrize("error", [errors.QueueFull("default", 1), errors.Unavailable("postgres")])
 def test_a_refusal_that_time_heals_says_when_to_try_again(error: AureaError) -> None:
     assert int(problem_of(error).headers["Retry-After"]) > 0
+
+
+def test_who_is_refused_for_an_outage_learns_which_and_what_to_do() -> None:
+    problem = problem_of(errors.Unavailable("postgres and redis", 3))
+    assert problem.status == 503
+    assert problem.document["detail"] == (
+        "postgres and redis cannot be used now: try again in 3 s. Whether it acted is not known; "
+        "with an Idempotency-Key nothing is done twice"
+    )
 
 
 def test_what_is_our_fault_tells_nothing_of_the_inside() -> None:

@@ -64,6 +64,14 @@ async def test_the_same_task_again_is_kept_once(queue: Queue) -> None:
     assert await queue.depth("default") == 2
 
 
+async def test_the_same_task_again_is_kept_once_when_its_end_is_not_in_postgres_yet(queue: Queue) -> None:
+    await accepted(queue, task := entry())
+    await run(queue, task, (record_of(task.id, "settle"),))
+    assert await accepted(queue, task) is True
+    assert await kinds(queue) == [("insert", task.id), ("settle", task.id)]
+    assert await queue.depth("default") == 0
+
+
 @pytest.mark.parametrize("until_final", [False, True])
 async def test_the_same_task_again_is_kept_once_when_it_ended_meanwhile(queue: Queue, until_final: bool) -> None:
     task, key = entry(), hold(until_final=until_final)
@@ -197,3 +205,31 @@ async def test_accepting_wakes_a_waiting_worker_and_nothing_is_fine(queue: Queue
     popped = await queue.pop(["default"], 1)
     assert popped is not None
     assert popped.id == task.id
+
+
+@pytest.mark.parametrize("until_final", [False, True])
+async def test_a_reserved_key_is_held_against_others_and_open_to_its_own_task(queue: Queue, until_final: bool) -> None:
+    mine, other = entry(), entry()
+    key = hold(until_final=until_final)
+    assert await queue.reserve({mine.id: key}) == {}
+    assert await queue.reserve({other.id: key}) == {}  # Postgres decides between the two
+    assert await accepted(queue, other, key) == Holder(mine.id, b"\x01\xff")
+    assert await accepted(queue, mine, key) is True
+    assert await kinds(queue) == [("insert", mine.id)]
+    assert await queue.reserve({other.id: key}) == {other.id: Holder(mine.id, b"\x01\xff")}
+
+
+async def test_a_reserved_key_is_the_task_s_once_it_is_stored(queue: Queue) -> None:
+    task = entry()
+    await queue.reserve({task.id: hold(until_final=True)})
+    assert await queue.enqueue([task], {task.id: hold(until_final=True)}) == [True]
+    await run(queue, task)
+    assert await accepted(queue, entry(), hold(until_final=True)) is True
+
+
+async def test_a_key_that_was_given_up_is_reserved_anew(queue: Queue) -> None:
+    before, task = entry(), entry()
+    await queue.enqueue([before], {before.id: hold(until_final=True)})
+    await run(queue, before)
+    await queue.reserve({task.id: hold(until_final=True)})
+    assert await accepted(queue, entry(), hold()) == Holder(task.id, b"\x01\xff")

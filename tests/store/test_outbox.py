@@ -242,9 +242,35 @@ async def test_what_is_stale_is_told_by_its_place_and_changes_nothing(
     ]
     answer = await outbox.apply(ledger, records)
     assert (answer.written, sorted(answer.stale)) == (0, [0, 1, 2, 3, 4])
-    assert await everything(pool) == before
+    tasks, runs, *_ = await everything(pool)
+    assert [tasks, runs] == before[:2]
     answer = await outbox.apply(ledger, [insert(fresh), *records, settle(ending_of(claim_of(fresh, 5)))])
-    assert (answer.written, sorted(answer.stale)) == (2, [1, 2, 3, 4, 5])
+    assert (answer.written, sorted(answer.stale)) == (3, [1, 3, 4, 5])  # the event is in the history
+
+
+async def test_an_attempt_that_a_direct_one_overtook_stays_in_the_history(ledger: PostgresLedger) -> None:
+    task = new_task()
+    await ledger.insert([task])
+    await ledger.settle([ending_of(claim_of(task, 9, 2), Succeeded(b"2"))])
+    overtaken = [tell(task, 5, 1), settle(ending_of(claim_of(task, 5), failed(FLAKY)))]
+    for _ in range(2):
+        await outbox.apply(ledger, overtaken)
+    assert [(run.fence, run.status) for run in await ledger.runs(TENANT, task.id)] == [
+        (5, RunStatus.FAILED),
+        (9, RunStatus.SUCCEEDED),
+    ]
+    told_then = await ledger.events(TENANT, task.id, -1, 100)
+    assert [event.fence for event in told_then if event.data == "hello"] == [5]
+    found = await read(ledger, task)
+    assert (found.status, found.result, found.fence) == (State.SUCCEEDED, 2, 9)
+
+
+async def test_a_success_that_was_overtaken_is_in_no_history(ledger: PostgresLedger) -> None:
+    task = new_task()
+    await ledger.insert([task])
+    await ledger.settle([ending_of(claim_of(task, 9, 2), Succeeded(b"2"))])
+    await outbox.apply(ledger, [settle(ending_of(claim_of(task, 5), Succeeded(b"1")))])
+    assert [run.fence for run in await ledger.runs(TENANT, task.id)] == [9]
 
 
 async def test_an_attempt_that_was_taken_over_is_stale_though_its_run_is_on_record(ledger: PostgresLedger) -> None:

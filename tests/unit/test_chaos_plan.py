@@ -41,8 +41,8 @@ def test_redis_forgets_only_while_everybody_has_postgres() -> None:
     forgetting = [strike for strike in drawn(7) if strike.fault.amnesia]
     others = [strike for strike in drawn(7) if not strike.fault.amnesia]
     for other in others:
-        lacks_postgres = "postgres" in other.fault.name or other.target in ("postgres", "redis", "both")
-        assert [clash(strike, other) for strike in forgetting] == [lacks_postgres] * len(forgetting), other.fault.name
+        detours = "postgres" in other.fault.name or other.target in ("postgres", "redis", "both")
+        assert [clash(strike, other) for strike in forgetting] == [detours] * len(forgetting), other.fault.name
     assert len(forgetting) >= 2
 
 
@@ -50,6 +50,9 @@ def test_two_strikes_on_one_thing_clash() -> None:
     one, other = drawn(7)[:2]
     assert clash(one, one)
     assert clash(one, other) is (one.target == other.target)
+    [dying] = [fault for fault in CATALOGUE if fault.name == "sweeper_dies_taking_over"]
+    [leaving] = [fault for fault in CATALOGUE if fault.name == "scheduler_killed"]
+    assert clash(Strike(dying, "worker1", 1.0, 1.0), Strike(leaving, "scheduler1", 1.0, 1.0))
 
 
 def test_a_seed_gives_one_load_with_a_key_for_each_task() -> None:

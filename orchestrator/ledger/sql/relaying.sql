@@ -58,3 +58,27 @@ where case w.kind
     select from orchestrator_runs r
     where r.task_id = w.id and coalesce(r.ended_by, r.fence) = w.fence and r.becomes is not null)
 end
+
+-- name: late_runs
+-- Runs that ended before a newer attempt wrote, and come behind it: the history has them, the task's row stays. What a
+-- newer start guessed of such a run gives way to what was seen.
+insert into orchestrator_runs as r (task_id, fence, tenant, attempt, status, worker_id, started_at, finished_at, error,
+  becomes, ended_by)
+select e.id, e.run, t.tenant, e.run_attempt, e.ending::orchestrator_run_status, e.worker,
+  'epoch'::timestamptz + e.started_us * interval '1 us', 'epoch'::timestamptz + e.ended_us * interval '1 us',
+  e.error::jsonb, e.state::orchestrator_state, nullif(e.fence, e.run)
+from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::bigint[],
+    $9::bigint[], $10::text[])
+  as e (id, fence, run, state, ending, run_attempt, worker, started_us, ended_us, error)
+join orchestrator_tasks t on t.id = e.id
+where e.ending in ('failed', 'released', 'crashed')
+on conflict (task_id, fence) do update set status = excluded.status, finished_at = excluded.finished_at,
+  error = excluded.error, becomes = excluded.becomes, ended_by = excluded.ended_by where r.becomes is null
+
+-- name: late_events
+insert into orchestrator_events (task_id, fence, number, tenant, kind, data, at)
+select e.id, e.fence, e.number, t.tenant, e.kind, e.data::json, e.at
+from unnest($1::uuid[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::timestamptz[])
+  as e (id, fence, number, kind, data, at)
+join orchestrator_tasks t on t.id = e.id
+on conflict do nothing

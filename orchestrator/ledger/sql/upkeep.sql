@@ -14,7 +14,9 @@ order by orchestrator_tasks.id
 
 -- name: entries_of
 select id::text, tenant, type, queue, priority, payload, max_retries, timeout_seconds, traceparent, attempt, crashes,
-  (extract(epoch from coalesce(run_at, created_at)) * 1000000)::bigint as ready_at_us,
+  -- The clock of whoever accepted it may be ahead: what is queued is ready by now.
+  (extract(epoch from case when status = 'queued' then least(coalesce(run_at, created_at), now())
+    else coalesce(run_at, created_at) end) * 1000000)::bigint as ready_at_us,
   (extract(epoch from expires_at) * 1000000)::bigint as expires_at_us,
   status = 'retrying' as retrying
 from orchestrator_tasks

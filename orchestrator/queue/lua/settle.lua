@@ -13,6 +13,8 @@ for head = 4, last, 5 do
 end
 local holders = locks[1] and redis.call("MGET", unpack(locks))
 local heard = listeners(channels)
+-- Results of steps are only kept beside an outbox, and most systems never have one.
+local used = redis.call("EXISTS", KEYS[12]) == 1
 
 local ended, gone, reply, known, at = {}, {}, { "settled", "" }, {}, last + 1 + ARGV[3]
 local function keep(id, task, lock, fence, status, size, record)
@@ -44,7 +46,8 @@ for nth, lock in ipairs(locks) do
   local task = KEYS[8] .. id
   local mine = holds(holders[nth], task, worker .. ":" .. fence, fence, epoch)
   if mine and size == "0" then
-    gone[#gone + 1], gone[#gone + 2], gone[#gone + 3] = task, lock, KEYS[13] .. id
+    gone[#gone + 1], gone[#gone + 2] = task, lock
+    if used then gone[#gone + 1] = KEYS[13] .. id end
   elseif mine then
     keep(id, task, lock, fence, status, size, record)
   end

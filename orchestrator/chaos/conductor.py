@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from orchestrator.chaos.faults import MOST_AT_ONCE, NotNow, Stage, Strike, clash
+from orchestrator.chaos.faults import MOST_AT_ONCE, NotNow, Stage, Strike, breath_seconds, clash
 from orchestrator.chaos.history import History, Phase, Record
 from orchestrator.clock import Clock
 
@@ -84,6 +84,7 @@ class Conductor:
         async with asyncio.timeout(_HEALING_SECONDS):
             await fault.heal(self._stage, target)
         self._note("heal", strike, {})
+        await asyncio.sleep(breath_seconds(strike))
 
     def _pid(self, target: str) -> int:
         process = self._stage.system.processes.get(target)

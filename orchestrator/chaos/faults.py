@@ -110,6 +110,11 @@ def _whom(fault: Fault, names: Sequence[str], chance: random.Random) -> str:
     return chance.choice([name for name in names if name.rstrip("0123456789") == role] or [role])
 
 
+def breath_seconds(strike: Strike) -> float:
+    """How long nobody else may strike there after the healing: a store is there for a moment, at least."""
+    return 0.5 if strike.fault.amnesia or strike.fault.target in ("postgres", "redis", "both") else 0.0
+
+
 def clash(one: Strike, other: Strike) -> bool:
     """Whether the two may not be at the same time: they break the same, or Redis forgets what another needs."""
     forgets = (one.fault.amnesia and other.fault.detour) or (other.fault.amnesia and one.fault.detour)
@@ -130,5 +135,5 @@ def expected_seconds(strikes: Sequence[Strike]) -> float:
         under_way = sorted(((end, other) for end, other in under_way if end > now), key=lambda pair: pair[0])
         while len(under_way) >= MOST_AT_ONCE or any(clash(strike, other) for _, other in under_way):
             now, _ = under_way.pop(0)
-        under_way.append((now + strike.hold_seconds + strike.fault.takes_seconds, strike))
+        under_way.append((now + strike.hold_seconds + strike.fault.takes_seconds + breath_seconds(strike), strike))
     return max([now, *(end for end, _ in under_way)])

@@ -14,6 +14,7 @@ from itertools import pairwise
 from orchestrator.chaos.checker import Row, RunRow
 from orchestrator.chaos.history import Record
 
+_AT_ONCE_SECONDS = 1.0
 _STORES = ("postgres", "redis", "both")
 _KILLS = ("worker_killed", "worker_killed_while_stopped")
 
@@ -76,9 +77,9 @@ def intervals(records: Iterable[Record]) -> list[Interval]:
 
 
 def _at_work_again(moment: float, known: Sequence[Interval]) -> float:
-    """The first moment from this one on at which no store is broken."""
+    """The first moment from this one on at which no store is broken, nor broken again at once."""
     for each in sorted(known, key=lambda interval: interval.began_at):
-        if each.target in _STORES and each.began_at <= moment < each.healed_at:
+        if each.target in _STORES and each.began_at - _AT_ONCE_SECONDS <= moment < each.healed_at:
             moment = each.healed_at
     return moment
 

@@ -7,7 +7,7 @@ import structlog
 
 from orchestrator import crash
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.outbox import Waiting
+from orchestrator.domain.outbox import RecordKind, Waiting
 from orchestrator.ledger.outbox import Applied, apply
 from orchestrator.runtime import Runtime
 
@@ -36,6 +36,9 @@ class Relay:
             self._records = max(_FEWEST_RECORDS, self._records // 2)
             raise
         crash.at("relayed")
+        withdrawn = [each.task_id for each in waiting if each.kind is RecordKind.WITHDRAW]
+        if withdrawn:
+            await self._runtime.queue.drop(withdrawn)  # the reconciler may have found the row before
         await self._runtime.queue.applied(waiting)
         much = sum(len(each.record) for each in waiting) > _MUCH_BYTES
         self._records = max(_FEWEST_RECORDS, min(_MOST_RECORDS, self._records // 2 if much else self._records * 2))

@@ -46,6 +46,7 @@ async def _directly(runtime: Runtime, worker: WorkerId, asked: list[Settlement])
     if kept or counts:
         crash.at("recorded")
         await patiently(runtime.clock, lambda: runtime.queue.settle(worker, kept, counts))
+        crash.at("settled")
     return accepted
 
 

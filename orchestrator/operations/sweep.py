@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from orchestrator import crash
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.events import OUTCOME
 from orchestrator.domain.ids import TaskId, WorkerId
@@ -53,6 +54,7 @@ async def take_back(runtime: Runtime, sweeper: WorkerId) -> int:
     found = [*(claim.entry.id for claim in claims), *astray]
     if not found:
         return 0
+    crash.at("taken_over")
     _log.warning("leases_expired", task_ids=found[:20], tasks=len(found))
     if claims:
         endings = await _crashes(runtime, claims)

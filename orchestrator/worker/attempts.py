@@ -159,6 +159,12 @@ class Attempts:
                 # Not at once: a task of asyncio that is cancelled before its first step never runs, nor cleans up.
                 asyncio.get_running_loop().call_soon(self._cancel, fence)
 
+    def lose(self, fences: Iterable[Fence]) -> None:
+        """End attempts whose lease is another's, or could not be extended, and count those that ran."""
+        lost = [fence for fence in fences if fence not in self._stopped]
+        self._runtime.metrics.lease_lost(sum(fence in self._running for fence in lost))
+        self.stop(lost)
+
     def drop(self, task_ids: Collection[TaskId]) -> None:
         """End every handler of these tasks: they were cancelled. Unknown ids are ignored."""
         running = [fence for fence, task_id in self._running.items() if task_id in task_ids]
@@ -232,7 +238,8 @@ class Attempts:
                 self._recorder.watch(claim)
             return await self._executor.run(claim)
         except LeaseLost:
-            self._runtime.metrics.lease_lost(1)
+            if claim.fence not in self._stopped:  # else it was counted when that was found out
+                self._runtime.metrics.lease_lost(1)
             return None
         except asyncio.CancelledError:
             if self._stopped.get(claim.fence):

@@ -36,7 +36,8 @@ class Recorder:
         self._writing: dict[Fence, asyncio.Future[set[Fence]]] = {}
         self._wake = asyncio.Event()
         self._lane: asyncio.Task[None] | None = None
-        self._confirming: Batcher[Claim, bool] = Batcher(self._confirm, size=_BATCH, lanes=2)
+        # One lane: two would let a later batch overtake an earlier one, and its tasks start before their turn.
+        self._confirming: Batcher[Claim, bool] = Batcher(self._confirm, size=_BATCH, lanes=1)
 
     def start(self) -> None:
         self._confirming.start()

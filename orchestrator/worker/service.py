@@ -61,7 +61,7 @@ class WorkerService:
             connections,
             facts.worker,
             self._attempts.held,
-            self._attempts.stop,
+            self._attempts.lose,
             _Card(facts, self._attempts, runtime),
             runtime.limits.lease_ms,
             runtime.clock,

@@ -72,8 +72,8 @@ def test_the_length_of_a_plan_counts_what_has_to_wait_for_each_other() -> None:
     [pause] = [fault for fault in CATALOGUE if fault.name == "redis_paused"]
     [kill] = [fault for fault in CATALOGUE if fault.name == "worker_killed"]
     alone = [Strike(pause, "redis", 10.0, 1.0)]
-    assert 11.0 < expected_seconds(alone) < 12.0
-    assert 21.0 < expected_seconds(alone * 2) < 24.0
+    assert 11.0 < expected_seconds(alone) < 13.0
+    assert 22.0 < expected_seconds(alone * 2) < 25.0
     assert 13.0 < expected_seconds([*alone, Strike(kill, "worker1", 10.0, 2.0)]) < 14.0
     crowd = [Strike(kill, f"worker{number}", 10.0, 0.0) for number in range(6)]
     assert 20.0 < expected_seconds(crowd) < 22.0

@@ -27,8 +27,8 @@ def attempts(*, crashed_pid: int, begun_at: float) -> list[RunRow]:
 
 
 def test_it_lasts_from_the_healing_to_the_first_end_after_it() -> None:
-    records = [*fault("redis_paused", 1.0, 4.5, "redis"), *fault("redis_paused", 5.0, 5.5, "redis")]
-    [found] = recoveries(records, ended(4.0, 4.6, 7.5), [])
+    records = [*fault("redis_paused", 1.0, 4.5, "redis"), *fault("redis_paused", 6.0, 6.5, "redis")]
+    [found] = recoveries(records, ended(4.0, 4.6, 8.5), [])
     assert found == Recovery("redis_paused", 2, pytest.approx(1.05), 2.0, None)
 
 
@@ -62,3 +62,9 @@ def test_a_kill_whose_tasks_could_not_be_taken_over_says_nothing_of_that(target:
     records = [*fault("worker_killed", 10.0, 10.2, pid=77), *fault("killed", 12.0, 13.0, target)]
     found = recoveries(records, ended(20.0), attempts(crashed_pid=77, begun_at=14.5))
     assert {each.elsewhere_seconds for each in found} == {None}
+
+
+def test_outages_with_no_pause_between_them_count_as_one() -> None:
+    records = [*fault("redis_killed", 1.0, 2.0, "redis"), *fault("both_down", 2.5, 6.0, "both")]
+    found = {each.fault: each.worst_seconds for each in recoveries(records, ended(6.25), [])}
+    assert found == {"redis_killed": 0.25, "both_down": 0.25}

@@ -109,7 +109,7 @@ async def _redis(settings: Settings) -> list[Finding]:
     if settings.redis_url is None:
         return [_embedded("REDIS_URL", valkey.binary)]
     url = settings.redis_url.get_secret_value()
-    commands, blocking = connect(url)
+    commands, blocking = connect(url, settings.aurea_namespace)
     try:
         facts = await RedisServer(commands).facts()
     except Exception as error:  # noqa: BLE001 - whatever a foreign server answers, this only tells it

@@ -10,6 +10,8 @@ import httpx2
 
 from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.outbox import KeyHold
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
@@ -69,6 +71,8 @@ class Standby:
     redis: Store = field(default_factory=lambda: Store("redis"))
     appending: int = 0
     """Calls on their way to the outbox."""
+    untold: dict[TaskId, KeyHold] = field(default_factory=dict)
+    """Keys that Postgres took while Redis was away."""
     gate: asyncio.Event | None = None
     """Set while writes are held up, until it is."""
 

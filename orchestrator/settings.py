@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator import crash
 from orchestrator.domain.errors import InvalidInput, Issue
+from orchestrator.queue import addresses
 
 DOTENV = ".env"
 DEFAULT_RULES = Path("webhooks.toml")
@@ -39,6 +40,13 @@ def _with_scheme(*schemes: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _check_redis(value: object, given: ValidationInfo) -> object:
+    if isinstance(value, str):
+        addresses.parse(value)
+        addresses.check_namespace(value, str(given.data.get("aurea_namespace", "{aurea}")))
+    return value
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 HttpUrl = Annotated[str, _with_scheme("https", "http")]
 
@@ -54,8 +62,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     aurea_home: Path = Path(".aurea")
     database_url: Annotated[SecretStr, _with_scheme("postgresql", "postgres")] | None = None
-    redis_url: Annotated[SecretStr, _with_scheme("rediss", "redis")] | None = None
-    aurea_namespace: str = Field("aurea", pattern=r"^[A-Za-z0-9_.-]{1,40}$")
+    aurea_namespace: str = Field("aurea", pattern=r"^([A-Za-z0-9_.-]{1,40}|\{[A-Za-z0-9_.:-]{1,38}\})$")
+    redis_url: Annotated[SecretStr, BeforeValidator(_check_redis)] | None = None
+    aurea_redis_replicas: int = Field(0, ge=0, le=10)
     aurea_db_pooler: Literal["transaction", "session"] | None = None
     aurea_db_pool_size: int = Field(10, ge=2, le=500)
 

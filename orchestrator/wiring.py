@@ -85,7 +85,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         url = _required(settings, "database_url")
         pool = await open_pool(url, size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler)
     closing.push_async_callback(pool.close)
-    commands, blocking = connect(redis_url)
+    commands, blocking = connect(redis_url, settings.aurea_namespace)
     closing.push_async_callback(commands.aclose)
     closing.push_async_callback(blocking.aclose)
     server = RedisServer(commands)
@@ -97,7 +97,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
     closing.push_async_callback(http.aclose)
     return Runtime(
         ledger=PostgresLedger(pool),
-        queue=RedisQueue(commands, blocking, keys, _step_us(settings)),
+        queue=RedisQueue(commands, blocking, keys, _step_us(settings), settings.aurea_redis_replicas),
         redis=server,
         feed=Feed(commands, keys),
         subscriptions=subscriptions,
@@ -157,7 +157,7 @@ async def run_cron(settings: Settings, name: str) -> None:
 
 def _connections(settings: Settings) -> tuple[Queue, Presence, Callable[[], Awaitable[None]]]:
     """Clients for a thread with an event loop of its own."""
-    commands, blocking = connect(_required(settings, "redis_url"))
+    commands, blocking = connect(_required(settings, "redis_url"), settings.aurea_namespace)
     keys = Keys(settings.aurea_namespace)
 
     async def close() -> None:

@@ -40,7 +40,7 @@ class Proxy:
         self._listener = await loop.create_server(lambda: Pair(self).client, "127.0.0.1", self.port)
 
     async def close(self) -> None:
-        self.abort()
+        self.cut()  # also what was accepted and is not made yet
         if self._listener is not None:
             self._listener.close()
             self._listener = None

@@ -21,7 +21,7 @@ class Relaying:
     _database: Database
 
     async def withdraw(self, withdrawals: Sequence[tuple[TaskId, TaskId | None]]) -> None:
-        """Delete rows that no attempt has touched, and give each key that one held to the task accepted in its place.
+        """End rows that no attempt has touched, and give each key that one held to the task accepted in its place.
 
         A withdrawal is the row's id and that task's, if known; it finds the key free when it comes later. A row that
         was touched stays, and so does its key.

@@ -26,6 +26,7 @@ _log = structlog.get_logger("orchestrator.keep")
 
 _QUEUE_SECONDS = 1.0
 """How long an accepted task is waited for on its way into the queue."""
+_MOST_UNTOLD = 100_000
 _LATE_SECONDS = 2.0
 """Less than the reconciler waits with a row that it finds."""
 _DISK_SECONDS = 1.7
@@ -66,7 +67,7 @@ async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[K
     except Unavailable as away:  # or only its disk is slow
         if unsure or standby.isolated:
             raise Unavailable("postgres and redis") from away
-    return await _last_resort(runtime, tasks)
+        return await _last_resort(runtime, tasks, away)
 
 
 async def _store(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
@@ -96,13 +97,15 @@ async def _reserve(runtime: Runtime, tasks: Sequence[NewTask]) -> dict[TaskId, H
         return {}
 
 
-async def _last_resort(runtime: Runtime, tasks: Sequence[NewTask]) -> list[Kept | Existing]:
+async def _last_resort(runtime: Runtime, tasks: Sequence[NewTask], reason: Unavailable) -> list[Kept | Existing]:
     """Redis has gone while Postgres was believed to be away: perhaps it is back."""
     try:
         stored = await runtime.ledger.insert(tasks)
     except Unavailable as away:
         raise Unavailable("postgres and redis") from away
     runtime.standby.postgres.silent = False
+    leave(runtime, runtime.standby.redis, reason)
+    _owe(runtime, [task for task, answer in zip(tasks, stored, strict=True) if not isinstance(answer, Existing)])
     return [answer if isinstance(answer, Existing) else Kept(Durability.POSTGRES) for answer in stored]
 
 
@@ -115,13 +118,17 @@ async def _enqueue(
     ]
     fresh = [task for task, answer in zip(tasks, stored, strict=True) if not isinstance(answer, Existing)]
     crash.at("inserted")
-    if not fresh or runtime.standby.redis.away:
+    if not fresh:
+        return answers
+    if runtime.standby.redis.away:
+        _owe(runtime, fresh)
         return answers
     try:
         async with asyncio.timeout(_QUEUE_SECONDS):
             queued = await runtime.queue.enqueue([_entry(task, late) for task in fresh], _holds(fresh))
     except (Unavailable, TimeoutError) as error:
         leave(runtime, runtime.standby.redis, error if isinstance(error, Unavailable) else Unavailable("redis"))
+        _owe(runtime, fresh)
         return answers
     except Exception as error:  # noqa: BLE001 - they are kept: the reconciler puts them in the queue
         _log.warning("enqueue_deferred", tasks=len(fresh), reason=str(error))
@@ -133,6 +140,13 @@ async def _enqueue(
     # Asked again, as what may stand in Postgres: its row is withdrawn, in the order of the outbox.
     instead = dict(zip((task.id for task in beaten), await _accept(runtime, beaten, unsure=True), strict=True))
     return [instead.get(task.id, answer) for task, answer in zip(tasks, answers, strict=True)]
+
+
+def _owe(runtime: Runtime, tasks: Sequence[NewTask]) -> None:
+    """Redis is told these keys first when it is back: Postgres may be away by then."""
+    untold = runtime.standby.untold
+    if runtime.standby.redis.away and len(untold) < _MOST_UNTOLD:
+        untold.update(_holds(tasks))
 
 
 def _existing(holder: Holder) -> Existing:

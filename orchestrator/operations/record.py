@@ -29,8 +29,14 @@ async def record(
 
     async def directly() -> list[bool]:
         answers = list(await direct())
-        late = await early(runtime, [task_id for task_id, kept in zip(ids, answers, strict=True) if not kept])
-        places = [place for place, task_id in enumerate(ids) if task_id in late and not answers[place]]
+        refused = [place for place, kept in enumerate(answers) if not kept]
+        late = await early(runtime, [ids[place] for place in refused])
+        places = [place for place in refused if ids[place] in late]
+        if len(places) < len(refused):
+            # The relay may have brought their rows between the refusal and that look: this answer is definite.
+            again = await direct()
+            for place in set(refused) - set(places):
+                answers[place] = again[place]
         if places:
             for place, kept in zip(places, await append(places), strict=True):
                 answers[place] = kept

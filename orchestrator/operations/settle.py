@@ -36,11 +36,16 @@ async def settle(runtime: Runtime, worker: WorkerId, endings: Sequence[Settlemen
 
 async def _directly(runtime: Runtime, worker: WorkerId, asked: list[Settlement]) -> list[bool]:
     endings, accepted = await _record(runtime, asked)
-    refused = [ending.claim.entry.id for ending, fresh in zip(endings, accepted, strict=True) if not fresh]
-    if await early(runtime, refused):
+    refused = [place for place, fresh in enumerate(accepted) if not fresh]
+    if await early(runtime, [asked[place].claim.entry.id for place in refused]):
         return await appended(
             runtime, lambda: _append(runtime, worker, asked)
         )  # those that Postgres took are recorded once all the same
+    if refused:  # the relay may have brought their rows between the refusal and that look: this answer is definite
+        again, kept_now = await _record(runtime, [asked[place] for place in refused])
+        endings = list(endings)
+        for place, ending, fresh in zip(refused, again, kept_now, strict=True):
+            endings[place], accepted[place] = ending, fresh
     kept = _noted(runtime, endings, accepted)
     counts = runtime.metrics.drain()
     if kept or counts:

@@ -113,6 +113,11 @@ async def _look(runtime: Runtime, store: Store) -> None:
     standby = runtime.standby
     if store is standby.redis:
         await runtime.queue.ping()
+        while standby.untold:
+            told = dict(standby.untold)
+            await runtime.queue.reserve(told)
+            for task_id in told:
+                del standby.untold[task_id]
         store.away = store.silent = False
         return
     await runtime.ledger.ping()

@@ -1,7 +1,8 @@
 """Connections to Redis, and what it means when it does not answer.
 
-Two clients, because their faults differ. `commands` answers within 2 s, all in all, and tries again only to connect:
-a command whose answer was lost may have been carried out, and is never sent twice. `blocking` waits as long as its
+An address is that of one server, or of a group of which one is the primary: see `addresses` and `primaries`. Two
+clients, because their faults differ. `commands` answers within 2 s, all in all, and tries again only to connect: a
+command whose answer was lost may have been carried out, and is never sent twice. `blocking` waits as long as its
 caller does, and sends nothing twice either: what a pop took whose connection died is put back by the sweep.
 """
 
@@ -14,12 +15,16 @@ from typing import Any
 
 from hiredis import pack_command
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.queue.addresses import Address, parse
+from orchestrator.queue.keys import Keys
+from orchestrator.queue.primaries import Primary, holding, named
 
 ANSWER_SECONDS = 1.7
 """For a command or a pipeline with all that belongs to it: the wait for a connection, its opening, the answer."""
@@ -46,6 +51,8 @@ _NOT_NOW = re.compile(
     "|max number of clients|max concurrent connections|max (daily )?requests? limit exceeded|capacity quota exceeded"
 )
 """Answers that mean "not now", also as they look when a script passes them on; the last ones are of hosted servers."""
+_WRONG_SERVER = re.compile(r"\b(READONLY|UNBLOCKED|MASTERDOWN|CLUSTERDOWN|MOVED)\b")
+"""Those of a server that is not the primary, or not of our slot, or not any more."""
 
 
 class _Prompt(Redis):
@@ -66,19 +73,28 @@ class _PromptPipeline(Pipeline):
 
 
 class _Patient(Connection):
-    """Tries a refused connection a few times more: a server that restarts is back within a moment.
+    """Leads to the primary, and leaves it when it is that no more: another one may be, or the name may lead to it.
 
-    It leaves a server that has become a replica: its name may lead to the new primary by now.
+    It tries a refused connection a few times more: a server that restarts is back within a moment.
     Commands are packed in C: a script call over a batch has a thousand arguments.
     """
+
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        super().__init__(**options)
+        self._primary = primary
+        self._turn = 0
+        self.listens = False
+        """Whether nothing is asked over it, so that nobody would notice that it leads to the wrong server."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         command = args[0] if isinstance(args[0], bytes) else args[0].encode()
         return [pack_command((*command.split(), *args[1:]))]
 
     async def connect(self) -> None:
-        if self.is_connected:
+        if self.is_connected and self._turn == self._primary.turn:
             return
+        if self.is_connected:
+            await self.disconnect(nowait=True)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._keep_connecting()
@@ -88,30 +104,50 @@ class _Patient(Connection):
     async def _keep_connecting(self) -> None:
         for pause_seconds in _CONNECT_PAUSES_SECONDS:
             try:
-                await super().connect()  # type: ignore[no-untyped-call]
+                await self._connect_once()
             except exceptions.AuthenticationError:
                 raise
             except exceptions.ConnectionError:
                 await asyncio.sleep(pause_seconds)
             else:
                 return
+        await self._connect_once()
+
+    async def _connect_once(self) -> None:
+        place = await self._primary.find()
+        if place is not None:
+            self.host, self.port = place
+        self._turn = self._primary.turn
         await super().connect()  # type: ignore[no-untyped-call]
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()  # else closing waits until a frozen server has taken what was sent
+        self._abort()  # else closing waits until a frozen server has taken what was sent
         await super().disconnect(*args, **kwargs)
+
+    def end_listening(self) -> None:
+        """The turn ended: whoever listens hears that the connection ended."""
+        if self.listens:
+            self._abort()
+
+    def _abort(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().read_response(*args, **kwargs)
-        except exceptions.ReadOnlyError:
-            await self.disconnect(nowait=True)
+        except exceptions.ResponseError as error:
+            if _WRONG_SERVER.search(_text(error)):
+                self._primary.doubt(self._turn)
+                await self.disconnect(nowait=True)
             raise
 
 
 class _PatientTls(_Patient, SSLConnection):
     """The same over TLS."""
+
+
+_PATIENT: dict[type, type] = {Connection: _Patient, SSLConnection: _PatientTls}
 
 
 class _Pool(ConnectionPool):
@@ -120,13 +156,14 @@ class _Pool(ConnectionPool):
     redis-py's own pool does so under a lock, with notices and statistics that take as long as the command.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *args: Any, primary: Primary, **options: Any) -> None:
+        super().__init__(*args, primary=primary, **options)
         self._room = asyncio.Semaphore(self.max_connections)
+        primary.on_turn(self._end_listening)
 
     async def get_connection(self, *_: Any, **__: Any) -> Any:
         await self._room.acquire()
-        connection = self.get_available_connection()
+        connection = self.get_available_connection()  # type: ignore[no-untyped-call]
         try:
             await self.ensure_connection(connection)
         except BaseException:
@@ -143,20 +180,42 @@ class _Pool(ConnectionPool):
             self._available_connections.append(connection)
             self._room.release()
 
+    def _end_listening(self) -> None:
+        for connection in self._in_use_connections:
+            connection.end_listening()  # type: ignore[attr-defined]
 
-def connect(url: str) -> tuple[Redis, Redis]:
-    """Return the clients (commands, blocking); they connect when they are first used. Close both."""
+
+def connect(url: str, namespace: str = "aurea") -> tuple[Redis, Redis]:
+    """Return the clients (commands, blocking); they connect when they are first used. Close both.
+
+    On a cluster they lead to the primary of the shard that holds this namespace. Raises ValueError for a wrong address.
+    """
+    address = parse(url)
+    primary = _primary(address, namespace)
     commands = _Pool.from_url(
-        url,
+        address.url,
+        primary=primary,
         max_connections=_COMMAND_CONNECTIONS,
         health_check_interval=_HEALTH_CHECK_SECONDS,
         **_LINE,
     )
-    blocking = _Pool.from_url(url, max_connections=32, **_LINE)
-    patient: dict[type, type] = {Connection: _Patient, SSLConnection: _PatientTls}
+    blocking = _Pool.from_url(address.url, primary=primary, max_connections=32, **_LINE)
     for pool in (commands, blocking):
-        pool.connection_class = patient.get(pool.connection_class, pool.connection_class)
+        pool.connection_class = _PATIENT[pool.connection_class]
     return _Prompt.from_pool(commands), Redis.from_pool(blocking)
+
+
+def _primary(address: Address, namespace: str) -> Primary:
+    options: dict[str, Any] = {**_LINE, **parse_url(address.url)}
+    line = options.pop("connection_class", Connection)
+    if address.kind == "sentinel":  # a server of its own kind: no database, and a password of its own
+        options |= {"username": None, "password": address.sentinel_password, "db": 0}
+    questions = {"sentinel": named(address.service), "cluster": holding(Keys(namespace).epoch)}
+    return Primary(
+        lambda place: line(**options | {"host": place.host, "port": place.port}),
+        address.places,
+        questions.get(address.kind),
+    )
 
 
 @contextmanager
@@ -167,7 +226,11 @@ def answering() -> Iterator[None]:
     except TimeoutError as error:
         raise Unavailable("redis") from (error if error.args else TimeoutError("no answer in time"))
     except exceptions.RedisError as error:
-        # What the client recognises is taken off the text and kept as the code.
-        if isinstance(error, _AWAY) or _NOT_NOW.search(f"{error.status_code} {error}"):
+        if isinstance(error, _AWAY) or _NOT_NOW.search(_text(error)):
             raise Unavailable("redis") from error
         raise
+
+
+def _text(error: exceptions.RedisError) -> str:
+    """What the server said: the client takes a code that it recognises off the text."""
+    return f"{error.status_code} {error}"

@@ -25,7 +25,7 @@ class MemoryOutbox(MemoryState):
         if task_id in self._records or self._keeps(task_id) or mine:
             return True
         if holding is not None and holding.task_id != task_id:
-            if wanted.withdrawal is not None:
+            if wanted.withdrawal is not None and not holding.stored:
                 withdrawal = wanted.withdrawal + holding.task_id.encode()
                 self._append(RecordKind.WITHDRAW, task_id, Fence(0), withdrawal)
             return Holder(holding.task_id, holding.key.fingerprint)

@@ -39,8 +39,8 @@ _WAITING = frozenset({State.RETRYING, State.QUEUED})
 class RedisQueue(RedisOutbox):
     """Keeps the promises of port.Queue; `memory.MemoryQueue` is its reference model."""
 
-    def __init__(self, commands: Redis, blocking: Redis, keys: Keys, step_us: int) -> None:
-        super().__init__(commands, keys, step_us)
+    def __init__(self, commands: Redis, blocking: Redis, keys: Keys, step_us: int, replicas: int = 0) -> None:
+        super().__init__(commands, keys, step_us, replicas)
         self._blocking = blocking
 
     async def enqueue(self, entries: Sequence[Entry], keys: Mapping[TaskId, KeyHold] = NO_KEYS) -> list[bool | Holder]:
@@ -166,9 +166,10 @@ class RedisQueue(RedisOutbox):
         return int(reply[1]) if reply[0] == b"open" else None
 
     async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
-        gone: list[TaskId] = []
+        k, gone = self._keys, list[TaskId]()
+        keys = (k.pending_prefix, k.scheduled, k.leases, k.tasks, k.lock)
         for page in pages(ids):
-            gone += read_ids(await self._run("missing", (self._keys.tasks, self._keys.lock), page))
+            gone += read_ids(await self._run("missing", keys, page))
         return gone
 
     async def leased(self) -> list[TaskId]:
@@ -231,7 +232,7 @@ class RedisQueue(RedisOutbox):
 
     async def ping(self) -> None:
         with answering():
-            await self._commands.ping()
+            await self._commands.hdel(self._keys.epoch, "")  # a write: a replica answers to PING, too
 
 
 def _with_epoch(reply: Sequence[Any]) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold, Waiting, Write
-from orchestrator.queue.connect import answering
+from orchestrator.queue.connect import ANSWER_SECONDS, answering
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Held
 from orchestrator.queue.records import (
@@ -26,13 +26,16 @@ from orchestrator.queue.scripts import Arg, Scripts, pages
 
 _DISK_MS = 1_300
 """Longer than a server that syncs every second takes, shorter than a command may."""
+_COPY_MS = 300
+"""Most of it has passed while the disk was waited for."""
 _NO_FILE = "appendonly is disabled"
 
 
 class RedisOutbox:
     """Keeps the promises of port.Outbox."""
 
-    def __init__(self, commands: Redis, keys: Keys, step_us: int) -> None:
+    def __init__(self, commands: Redis, keys: Keys, step_us: int, replicas: int) -> None:
+        """`replicas`: how many have to hold what is only in Redis before it counts as accepted."""
         self._commands = commands
         self._keys = keys
         self._step_us = step_us
@@ -40,22 +43,44 @@ class RedisOutbox:
         self._run = self._scripts.run
         self._appended = ""
         self._persists: bool | None = None
+        self._replicas = replicas
+        self._waits: list[Sequence[Arg]] = [("WAITAOF", 1, 0, _DISK_MS)]
+        if replicas:
+            self._waits.append(("WAIT", replicas, _COPY_MS))
 
     async def accept(self, acceptances: Sequence[Acceptance]) -> tuple[list[bool | Holder], Durability]:
         keys = (*self._keys.order, self._keys.key_prefix, self._keys.outbox)
         answers: list[bool | Holder] = []
         durability = Durability.REDIS
         for page in pages(acceptances):
-            args: list[Arg] = [self._step_us]
+            args: list[Arg] = [self._step_us, await self._deadline_us()]
             for each in page:
                 args += write_entry(each.entry)
                 args += write_hold(each.entry.id, each.key)
                 args += (each.record, each.withdrawal or b"")
-            reply, synced = await self._scripts.run_then("accept", keys, args, ("WAITAOF", 1, 0, _DISK_MS))
+            reply, synced, *copied = await self._scripts.run_then("accept", keys, args, *self._waits)
+            if reply[0] == b"late":
+                raise Unavailable("redis")
             self._note(reply[1])
+            self._check_copies(copied)
             answers += read_kept(reply[2:])
             durability = await self._durability(synced)
         return answers, durability
+
+    async def _deadline_us(self) -> int:
+        """Until when an acceptance counts, by the clock of Redis; a server that is frozen does not say."""
+        with answering():
+            seconds, microseconds = await self._commands.time()
+        return int(seconds) * 1_000_000 + int(microseconds) + int(ANSWER_SECONDS * 1_000_000)
+
+    def _check_copies(self, copied: Sequence[Any]) -> None:
+        """Raise Unavailable when too few replicas hold what was written: a failover now may lose it."""
+        for count in copied:
+            with answering():
+                if isinstance(count, RedisError):
+                    raise count
+            if count < self._replicas:
+                raise Unavailable("redis")
 
     async def _durability(self, synced: Any) -> Durability:
         """Say where a script's writes are, from what WAITAOF answered behind it. Raises Unavailable for nowhere yet."""

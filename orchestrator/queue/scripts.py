@@ -86,23 +86,23 @@ class Scripts:
             except NoScriptError:
                 return await self._execute("EVAL", script.source, len(keys), *keys, *args)
 
-    async def run_then(self, name: str, keys: Sequence[str], args: Sequence[Arg], then: Sequence[Arg]) -> Any:
-        """Run a script and behind it, over the same connection, a command; return both replies.
+    async def run_then(self, name: str, keys: Sequence[str], args: Sequence[Arg], *then: Sequence[Arg]) -> Any:
+        """Run a script and behind it, over the same connection, commands; return all replies.
 
-        The second one is an error when the server refused that command. Raises as `run` does.
+        One of a command is an error when the server refused it. Raises as `run` does.
         """
         script = SCRIPTS[name]
         with answering():
             try:
-                return await self._pair(("EVALSHA", script.sha, len(keys), *keys, *args), then)
+                return await self._in_turn(("EVALSHA", script.sha, len(keys), *keys, *args), *then)
             except NoScriptError:
-                return await self._pair(("EVAL", script.source, len(keys), *keys, *args), then)
+                return await self._in_turn(("EVAL", script.source, len(keys), *keys, *args), *then)
 
-    async def _pair(self, script: Sequence[Arg], then: Sequence[Arg]) -> tuple[Any, Any]:
+    async def _in_turn(self, *commands: Sequence[Arg]) -> Sequence[Any]:
         pipeline = self._commands.pipeline(transaction=False)
-        for command in (script, then):
+        for command in commands:
             pipeline.execute_command(*command)
-        reply, after = await pipeline.execute(raise_on_error=False)
-        if isinstance(reply, RedisError):
-            raise reply
-        return reply, after
+        replies = await pipeline.execute(raise_on_error=False)
+        if isinstance(replies[0], RedisError):
+            raise replies[0]
+        return replies

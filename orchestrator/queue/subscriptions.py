@@ -162,9 +162,11 @@ class Subscriptions:
 
     async def _listen_once(self) -> None:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        connection.listens = True
         try:
             await self._listen(connection)
         finally:
+            connection.listens = False
             self._connection = None
             self._subscribed.clear()
             self._unanswered.clear()

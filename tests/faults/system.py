@@ -12,6 +12,7 @@ from orchestrator.chaos.system import TOKEN, until
 from orchestrator.embedded.postgres import Postgres
 from orchestrator.embedded.valkey import Valkey
 from orchestrator.ledger.migrate import migrate
+from tests.faults.groups import Group
 
 __all__ = ["AUREA", "TOKEN", "System", "free_port", "running_system", "until"]
 
@@ -52,7 +53,9 @@ class System(kit.System):
 
 
 @contextlib.asynccontextmanager
-async def running_system(postgres: Postgres, valkey: Valkey, folder: Path, **settings: str) -> AsyncIterator[System]:
+async def running_system(
+    postgres: Postgres, valkey: Valkey | Group, folder: Path, **settings: str
+) -> AsyncIterator[System]:
     """A migrated database and an empty Redis; the test starts the processes it wants."""
     await migrate(postgres.url)
     ours = {

@@ -1,6 +1,8 @@
 """What becomes of the queue when its server restarts, fills up, or forgets its scripts."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,23 @@ async def test_the_order_holds_when_the_clock_goes_back(redis_clients: tuple[Red
     claims = await queue.claim(ONE, "default", 5, HOLD_MS)
     assert [claim.entry.id for claim in claims] == [first.id, second.id]
     assert claims[0].waited_us == 0
+
+
+@pytest.mark.parametrize("lost", [("aurea:pending",), ("aurea:queue", "aurea:pending"), ("aurea:scheduled",)])
+async def test_tasks_whose_order_was_evicted_are_missing_and_put_back(
+    redis_clients: tuple[Redis, Redis], lost: tuple[str, ...]
+) -> None:
+    queue = RedisQueue(*redis_clients, Keys(), STEP_US)
+    await queue.open_epoch(1)
+    waiting, delayed = entry(), entry(ready_at_us=time.time_ns() // 1000 + 60_000_000)
+    await queue.enqueue([held := entry(), waiting, delayed])
+    (claim,) = await queue.claim(ONE, "default", 1, HOLD_MS)
+    assert claim.entry.id == held.id
+    await redis_clients[0].delete(*lost)
+    everything = [held, waiting, delayed]
+    gone = delayed if "aurea:scheduled" in lost else waiting
+    assert await queue.missing([task.id for task in everything]) == [gone.id]
+    assert await queue.enqueue([replace(task, restored=True) for task in everything]) == [
+        task is gone for task in everything
+    ]
+    assert await queue.missing([task.id for task in everything]) == []

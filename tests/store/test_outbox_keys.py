@@ -5,6 +5,7 @@ import pytest
 
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.outbox import RecordKind
+from orchestrator.domain.states import State
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger import outbox
 from orchestrator.ledger.outbox import Record
@@ -86,8 +87,15 @@ async def test_a_withdrawn_row_leaves_its_key_to_the_task_that_was_accepted(
             await applied(ledger, [acts[act]])
     assert (await applied(ledger, batch)).conflicts == []
     before = await everything(pool)
-    assert await ledger.known([row.id, holder.id]) == {holder.id}
     assert await holders(pool) == [holder.id]
+    ended = await ledger.read(TENANT, row.id)
+    if order.startswith("holder"):
+        assert ended is None, "the key was held: there never was such a row"
+    else:
+        assert ended is not None
+        assert ended.error is not None
+        assert (ended.status, ended.error["type"]) == (State.CANCELLED, "superseded")
+        assert holder.id in ended.error["message"]
     assert (await applied(ledger, [acts["withdraw"], acts["holder"], acts["withdraw"]])).conflicts == []
     assert await everything(pool) == before
 
@@ -120,7 +128,9 @@ async def test_a_key_is_given_to_nobody_who_did_not_ask_for_the_same(
         await ledger.insert_aside([holder])
     await applied(ledger, [withdraw(row, holder)])
     assert await holders(pool) == []
-    assert await ledger.read(TENANT, row.id) is None
+    ended = await ledger.read(TENANT, row.id)
+    assert ended is not None
+    assert ended.status is State.CANCELLED
 
 
 async def test_a_key_is_not_given_to_a_task_that_would_have_let_it_go(

@@ -1,22 +1,26 @@
 -- name: withdraw
--- Both rows of every pair are locked first, in the order of their ids, as every batch locks them.
+-- Whoever read such a row may have answered with it, so it is ended and not deleted. Both rows of every pair are locked
+-- first, in the order of their ids, as every batch locks them.
 with held as materialized (
-  select id
+  select id, key_held as held_key
   from orchestrator_tasks
   where id = any($1::uuid[] || $2::uuid[])
   order by id
   for update
 ), withdrawn as (
-  delete from orchestrator_tasks t
-  using held h
+  update orchestrator_tasks t
+  set status = 'cancelled', key_held = false, finished_at = now(), error = jsonb_build_object(
+    'type', 'superseded', 'message', concat('the same was accepted as task ', w.holder, ' while Postgres was away'),
+    'retryable', false, 'fingerprint', 'superseded')
+  from held h
   join unnest($1::uuid[], $2::uuid[]) as w (id, holder) on w.id = h.id
   where t.id = h.id and t.status < 'running' and t.fence = 0 and t.attempt = 0
-  returning w.holder, t.tenant, t.idempotency_key, t.fingerprint, t.key_held
+  returning w.holder, t.tenant, t.idempotency_key, t.fingerprint, h.held_key
 )
 update orchestrator_tasks t
 set key_held = true
 from withdrawn w
-where t.id = w.holder and w.key_held and t.tenant = w.tenant and t.idempotency_key = w.idempotency_key
+where t.id = w.holder and w.held_key and t.tenant = w.tenant and t.idempotency_key = w.idempotency_key
   and t.fingerprint = w.fingerprint and not (t.key_until_final and t.status >= 'succeeded')
 
 -- name: save_steps

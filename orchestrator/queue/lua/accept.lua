@@ -3,20 +3,23 @@
 -- WITH     placing, keyhold
 -- KEYS     queue (prefix), pending (prefix), scheduled, queues, epoch, tick, control, tasks (prefix), lock (prefix),
 --          key (prefix), outbox
--- ARGV     as of enqueue, and behind each task: name of its key or "", `{id} {fingerprint} {u|f}`, hold_ms, record,
+-- ARGV     step_us, deadline_us; then for each task as of enqueue, and behind it: name of its key or "", `{id} {fingerprint} {u|f}`, hold_ms, record,
 --          what takes its row back, less the holder's id, or ""
--- RETURNS  {"accepted", place of the last record or "", 1 or the holder's hold for each task}
-local at, reply = 2, { "accepted", "" }
+-- RETURNS  {"accepted", place of the last record or "", 1 or the holder's hold for each task} | {"late"}
+-- A server that was frozen finds what nobody waits for any more.
+if now > tonumber(ARGV[2]) then return { "late" } end
+local at, reply = 3, { "accepted", "" }
 while ARGV[at] do
   local id, tail = ARGV[at], at + 7 + ARGV[at + 6]
   local name, answer, state, hold = ARGV[tail], 1, "free", nil
-  local kept, over = keeps(KEYS[8] .. id, KEYS[9] .. id)
+  local kept, over = keeps(at)
   if name ~= "" then state, hold = holding(KEYS[10] .. name, id, KEYS[8]) end
   if kept or over or state == "mine" then
     answer = 1 -- by an earlier call
   elseif hold then
     answer = hold
-    if ARGV[tail + 4] ~= "" then
+    -- Beside a key that Postgres judges there is no such row, or it is the one that counts.
+    if state == "owed" and ARGV[tail + 4] ~= "" then
       reply[2] = owe(KEYS[11], "withdraw", id, "0", "", ARGV[tail + 4] .. string.match(hold, "^%S+"))
     end
   else

@@ -7,8 +7,7 @@
 -- RETURNS  {"enqueued", 1 or 0 for each task}
 local at, reply = 2, { "enqueued" }
 while ARGV[at] do
-  local id = ARGV[at]
-  local kept, over = keeps(KEYS[8] .. id, KEYS[9] .. id)
+  local kept, over = keeps(at)
   if not kept then put(at, over) end
   reply[#reply + 1] = kept and 0 or 1
   at = at + 7 + ARGV[at + 6]

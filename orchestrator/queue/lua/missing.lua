@@ -1,9 +1,17 @@
--- Which of these tasks the queue does not hold: no hash, no lock. A tombstone counts as held.
--- KEYS     tasks (prefix), lock (prefix)
+-- Which of these tasks the queue does not hold: no hash and no lock, or a hash that stands nowhere, because Redis threw
+-- the order away. A tombstone counts as held, and so does what is over.
+-- KEYS     pending (prefix), scheduled, leases, tasks (prefix), lock (prefix)
 -- ARGV     ids
 -- RETURNS  {"missing", ids}
 local reply = { "missing" }
 for _, id in ipairs(ARGV) do
-  if redis.call("EXISTS", KEYS[1] .. id, KEYS[2] .. id) == 0 then reply[#reply + 1] = id end
+  local task = KEYS[4] .. id
+  local row = redis.call("HMGET", task, "task", "record")
+  local held = redis.call("EXISTS", KEYS[5] .. id) == 1
+    or row[2]
+    or row[1] and (redis.call("ZSCORE", named(KEYS[1], facts(row[1])[1]), id)
+      or redis.call("ZSCORE", KEYS[2], id)
+      or redis.call("ZSCORE", KEYS[3], id))
+  if not held then reply[#reply + 1] = id end
 end
 return reply

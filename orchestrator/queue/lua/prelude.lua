@@ -15,10 +15,11 @@ local function named(prefix, queue)
   return prefix .. ":" .. queue
 end
 
--- The run of the server this is: after a restart or a failover it is another one, and writes may be lost.
+-- The history of writes that this server continues: it is another one after a restart, a failover, or a time as a
+-- replica, and writes may be lost.
 local function server()
-  local info = redis.pcall("INFO", "server")
-  return type(info) == "string" and string.match(info, "run_id:(%x+)") or ""
+  local info = redis.pcall("INFO", "replication")
+  return type(info) == "string" and string.match(info, "master_replid:(%x+)") or ""
 end
 
 -- The open epoch and its last fence, if there is one with room for `count` more; otherwise nil.

@@ -9,7 +9,7 @@ local at, reply = 2, { "enqueued" }
 while ARGV[at] do
   local id, tail = ARGV[at], at + 7 + ARGV[at + 6]
   local key = ARGV[tail] ~= "" and KEYS[10] .. ARGV[tail]
-  local kept, over = keeps(KEYS[8] .. id, KEYS[9] .. id)
+  local kept, over = keeps(at)
   local state, hold = "free", nil
   if key then state, hold = holding(key, id, KEYS[8]) end
   if kept then

@@ -4,14 +4,18 @@
 local step, now = tonumber(ARGV[1]), now_us()
 local epoch = redis.call("HGET", KEYS[5], "epoch") or "0"
 local first = math.max(now, tonumber(redis.call("GET", KEYS[6]) or 0) + 1)
-local tick, places = first, {}
+local tick, places, fresh = first, {}, {}
 
--- Whether the queue holds a task, and whether it remembers one that is over.
-local function keeps(task, lock)
-  local holder = redis.call("GET", lock)
+-- Whether the queue holds the task whose arguments start here, and whether it remembers one that is over. One that is
+-- restored and stands nowhere is not held either: Redis threw the order away.
+local function keeps(at)
+  local id = ARGV[at]
+  local task, holder = KEYS[8] .. id, redis.call("GET", KEYS[9] .. id)
   if holder and holder ~= "dropped" then return true, false end
   if redis.call("EXISTS", task) == 0 then return false, false end
   local over = redis.call("HEXISTS", task, "record") == 1
+    or ARGV[at + 5] == "1" and not fresh[id] and not redis.call("ZSCORE", named(KEYS[2], ARGV[at + 1]), id)
+      and not redis.call("ZSCORE", KEYS[3], id)
   return not over, over
 end
 
@@ -19,7 +23,7 @@ end
 local function put(at, over)
   local id, queue, ready, size = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 6]
   local task, place, status = KEYS[8] .. id, places[queue] or {}, "queued"
-  places[queue] = place
+  places[queue], fresh[id] = place, true
   if ready == "" then
     ready, tick = tick, tick + 1
   else

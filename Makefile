@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check fmt lock bench
+.PHONY: help setup up test check fmt lock bench simulate
 
 bin := .venv/bin
 pin := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml
@@ -26,6 +26,9 @@ check: setup  ## Format, lint, types, import layers, house tests
 fmt: setup  ## Format the code and mend what can be mended
 	$(bin)/ruff check --fix --quiet .
 	$(bin)/ruff format .
+
+simulate: setup  ## Simulate the system under faults: make simulate STEPS=1000000 SEED=7
+	@$(bin)/python -m tests.simulation --steps $(or $(STEPS),200000) --seed $(or $(SEED),1)
 
 lock:  ## Compile both locks anew (needs uv)
 	$(pin) --extra embedded --group test --group lint --output-file requirements.lock

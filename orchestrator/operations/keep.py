@@ -13,26 +13,20 @@ import structlog
 
 from orchestrator import crash
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.ids import TaskId
 from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold
 from orchestrator.domain.task import Entry, NewTask
 from orchestrator.ledger.outbox_records import inserted, withdrawn
 from orchestrator.ledger.postgres import Existing, Inserted
+from orchestrator.operations.hold import QUEUE_SECONDS, key_holds, owe, reserve
 from orchestrator.operations.standby import appended, leave
-from orchestrator.queue.keys import key_name
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.keep")
 
-_QUEUE_SECONDS = 1.0
-"""How long an accepted task is waited for on its way into the queue."""
-_MOST_UNTOLD = 100_000
 _LATE_SECONDS = 2.0
 """Less than the reconciler waits with a row that it finds."""
 _DISK_SECONDS = 1.7
 """How long the disk of Redis is waited for."""
-_LONGEST_KEY_MS = 24 * 3600 * 1000
-"""How long the queue remembers a key at most: Postgres knows it for as long as it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[K
                 raise
             leave(runtime, standby.postgres, away)
             unsure = True
-    elif standby.redis.silent:
+    if standby.redis.silent and standby.postgres.silent:
         raise Unavailable("postgres and redis")
     await turn()
     try:
@@ -72,29 +66,13 @@ async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[K
 
 async def _store(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
     began = runtime.clock.monotonic()
-    held = await _reserve(runtime, tasks)
+    held = await reserve(runtime, tasks)
     asked = [task for task in tasks if task.id not in held]
     stored = await runtime.ledger.insert(asked) if asked else []
     await turn()
     late = runtime.clock.monotonic() - began > _LATE_SECONDS
     kept = dict(zip((task.id for task in asked), await _enqueue(runtime, asked, stored, late), strict=True))
     return [_existing(held[task.id]) if task.id in held else kept[task.id] for task in tasks]
-
-
-async def _reserve(runtime: Runtime, tasks: Sequence[NewTask]) -> dict[TaskId, Holder]:
-    """Tell Redis the keys first: a process that believes Postgres to be away asks there.
-
-    Without it a process that dies behind its commit would leave a key that only Postgres knows.
-    """
-    holds = _holds(tasks)
-    if not holds or runtime.standby.redis.away:
-        return {}
-    try:
-        async with asyncio.timeout(_QUEUE_SECONDS):
-            return await runtime.queue.reserve(holds)
-    except (Unavailable, TimeoutError) as error:
-        leave(runtime, runtime.standby.redis, error if isinstance(error, Unavailable) else Unavailable("redis"))
-        return {}
 
 
 async def _last_resort(runtime: Runtime, tasks: Sequence[NewTask], reason: Unavailable) -> list[Kept | Existing]:
@@ -105,7 +83,7 @@ async def _last_resort(runtime: Runtime, tasks: Sequence[NewTask], reason: Unava
         raise Unavailable("postgres and redis") from away
     runtime.standby.postgres.silent = False
     leave(runtime, runtime.standby.redis, reason)
-    _owe(runtime, [task for task, answer in zip(tasks, stored, strict=True) if not isinstance(answer, Existing)])
+    owe(runtime, [task for task, answer in zip(tasks, stored, strict=True) if not isinstance(answer, Existing)])
     return [answer if isinstance(answer, Existing) else Kept(Durability.POSTGRES) for answer in stored]
 
 
@@ -121,14 +99,14 @@ async def _enqueue(
     if not fresh:
         return answers
     if runtime.standby.redis.away:
-        _owe(runtime, fresh)
+        owe(runtime, fresh)
         return answers
     try:
-        async with asyncio.timeout(_QUEUE_SECONDS):
-            queued = await runtime.queue.enqueue([_entry(task, late) for task in fresh], _holds(fresh))
+        async with asyncio.timeout(QUEUE_SECONDS):
+            queued = await runtime.queue.enqueue([_entry(task, late) for task in fresh], key_holds(fresh))
     except (Unavailable, TimeoutError) as error:
         leave(runtime, runtime.standby.redis, error if isinstance(error, Unavailable) else Unavailable("redis"))
-        _owe(runtime, fresh)
+        owe(runtime, fresh)
         return answers
     except Exception as error:  # noqa: BLE001 - they are kept: the reconciler puts them in the queue
         _log.warning("enqueue_deferred", tasks=len(fresh), reason=str(error))
@@ -142,20 +120,13 @@ async def _enqueue(
     return [instead.get(task.id, answer) for task, answer in zip(tasks, answers, strict=True)]
 
 
-def _owe(runtime: Runtime, tasks: Sequence[NewTask]) -> None:
-    """Redis is told these keys first when it is back: Postgres may be away by then."""
-    untold = runtime.standby.untold
-    if runtime.standby.redis.away and len(untold) < _MOST_UNTOLD:
-        untold.update(_holds(tasks))
-
-
 def _existing(holder: Holder) -> Existing:
     return Existing(holder.task_id, holder.fingerprint)
 
 
 async def _accept(runtime: Runtime, tasks: Sequence[NewTask], unsure: bool) -> list[Kept | Existing]:
     """Keep them in Redis until Postgres is back; `unsure` when they may stand in Postgres all the same."""
-    holds = _holds(tasks)
+    holds = key_holds(tasks)
     asked = [_acceptance(task, holds.get(task.id), unsure) for task in tasks]
     try:
         async with asyncio.timeout(_DISK_SECONDS):
@@ -171,17 +142,6 @@ async def _accept(runtime: Runtime, tasks: Sequence[NewTask], unsure: bool) -> l
 
 def _acceptance(task: NewTask, hold: KeyHold | None, unsure: bool) -> Acceptance:
     return Acceptance(_entry(task), inserted(task), hold, withdrawn(task.id) if unsure else None)
-
-
-def _holds(tasks: Sequence[NewTask]) -> dict[TaskId, KeyHold]:
-    return {task.id: _hold(task, task.idempotency_key) for task in tasks if task.idempotency_key is not None}
-
-
-def _hold(task: NewTask, key: str) -> KeyHold:
-    left_ms = _LONGEST_KEY_MS
-    if task.key_expires_at is not None:
-        left_ms = min(left_ms, int((task.key_expires_at - task.created_at).total_seconds() * 1000))
-    return KeyHold(key_name(task.tenant, key), task.fingerprint, max(1, left_ms), task.key_until_final)
 
 
 def _entry(task: NewTask, late: bool = False) -> Entry:

@@ -97,6 +97,22 @@ def test_a_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in str(issues)
 
 
+def test_a_cluster_needs_a_namespace_with_a_hash_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    issues = _refused(monkeypatch, REDIS_URL="redis+cluster://:s3cret@one:7000,two:7000")
+    assert "AUREA_NAMESPACE needs a hash tag, {aurea}" in issues["REDIS_URL"]
+    assert "s3cret" not in str(issues)
+    monkeypatch.setenv("AUREA_NAMESPACE", "{aurea:eu}")
+    assert read_settings().aurea_namespace == "{aurea:eu}"
+
+
+def test_a_namespace_that_is_wrong_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(_refused(monkeypatch, REDIS_URL="redis+cluster://one", AUREA_NAMESPACE="{a}b")) == {"AUREA_NAMESPACE"}
+
+
+def test_an_address_names_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "the service" in _refused(monkeypatch, REDIS_URL="redis+sentinel://one:26379")["REDIS_URL"]
+
+
 def test_secrets_do_not_show_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUREA_API_TOKEN", "s3cret")
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:s3cret@here/db")

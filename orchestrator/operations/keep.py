@@ -23,6 +23,8 @@ from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.keep")
 
+_ANSWER_SECONDS = 2.8
+"""For all of it: nobody waits longer than three seconds."""
 _LATE_SECONDS = 2.0
 """Less than the reconciler waits with a row that it finds."""
 _DISK_SECONDS = 1.7
@@ -42,8 +44,16 @@ Turn = Callable[[], Awaitable[None]]
 async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
     """Keep the tasks whose key is free, and answer in their order; `turn` is awaited before they are queued.
 
-    Raises Unavailable when neither store answers.
+    Raises Unavailable when neither store answers in time; whether the tasks are kept is not known then.
     """
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await _keep(runtime, tasks, turn)
+    except TimeoutError as error:
+        raise Unavailable("postgres and redis") from error
+
+
+async def _keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
     standby, unsure = runtime.standby, False
     if not standby.postgres.silent:
         try:
@@ -55,8 +65,7 @@ async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[K
             unsure = True
     if standby.redis.silent and standby.postgres.silent:
         raise Unavailable("postgres and redis")
-    await turn()
-    try:
+    try:  # in no turn: here to be accepted is to be queued
         return await _accept(runtime, tasks, unsure)
     except Unavailable as away:  # or only its disk is slow
         if unsure or standby.isolated:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import RedisError
 
 from orchestrator.chaos.ports import quiet_port
 from orchestrator.embedded.process import end, spawn
@@ -142,7 +143,7 @@ def reached(holds: Callable[[], bool], seconds: float = 15) -> None:
 def _now(holds: Callable[[], bool]) -> bool:
     try:
         return holds()
-    except OSError:
+    except (OSError, RedisError):  # away, or it cut its clients as it changed its part
         return False
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.queue.scripts import SCRIPTS as WHOLE
+
 QUEUE = Path(__file__).parents[2] / "orchestrator" / "queue"
 SCRIPTS = sorted(path for path in (QUEUE / "lua").glob("*.lua") if path.stem != "prelude")
 CALLERS = "\n".join(path.read_text() for path in QUEUE.glob("*.py"))
@@ -30,7 +32,7 @@ def test_the_header_names_every_key(path: Path) -> None:
     named = section(header(path), "KEYS")
     # Commas inside brackets belong to the description of one key.
     count = len(re.sub(r"\([^)]*\)", "", named).split(","))
-    used = {int(number) for number in re.findall(r"KEYS\[(\d+)\]", path.read_text())}
+    used = {int(number) for number in re.findall(r"KEYS\[(\d+)\]", WHOLE[path.stem].source)}
     assert max(used) == count
 
 

@@ -16,7 +16,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator import crash
 from orchestrator.domain.errors import InvalidInput, Issue
-from orchestrator.queue import addresses
 
 DOTENV = ".env"
 DEFAULT_RULES = Path("webhooks.toml")
@@ -42,6 +41,8 @@ def _with_scheme(*schemes: str) -> BeforeValidator:
 
 def _check_redis(value: object, given: ValidationInfo) -> object:
     if isinstance(value, str):
+        from orchestrator.queue import addresses  # the command line reads settings, and needs no store
+
         addresses.parse(value)
         addresses.check_namespace(value, str(given.data.get("aurea_namespace", "{aurea}")))
     return value

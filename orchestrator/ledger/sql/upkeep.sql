@@ -25,6 +25,7 @@ order by orchestrator_tasks.id
 
 -- name: ended_of
 select id::text from orchestrator_tasks where id = any($1::uuid[]) and status >= 'succeeded'
+order by orchestrator_tasks.id
 
 -- name: known
 select id::text from orchestrator_tasks where id = any($1::uuid[])

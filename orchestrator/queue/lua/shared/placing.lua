@@ -14,8 +14,8 @@ local function keeps(at)
   if holder and holder ~= "dropped" then return true, false end
   if redis.call("EXISTS", task) == 0 then return false, false end
   local over = redis.call("HEXISTS", task, "record") == 1
-    or ARGV[at + 5] == "1" and not fresh[id] and not redis.call("ZSCORE", named(KEYS[2], ARGV[at + 1]), id)
-      and not redis.call("ZSCORE", KEYS[3], id)
+    or ARGV[at + 5] == "1" and not fresh[id] and not redis.call("ZSCORE", KEYS[3], id)
+      and not redis.call("ZSCORE", named(KEYS[2], facts(redis.call("HGET", task, "task"))[1]), id)
   return not over, over
 end
 

@@ -36,6 +36,8 @@ async def written(runtime: Runtime, direct: Callable[[], Awaitable[T]], outbox: 
     """
     await held_up(runtime)
     postgres = runtime.standby.postgres
+    if not postgres.away and await _owes(runtime):
+        leave(runtime, postgres)  # a take-over may wait there, of which Postgres does not know
     if not postgres.away:
         try:
             return await direct()
@@ -44,6 +46,16 @@ async def written(runtime: Runtime, direct: Callable[[], Awaitable[T]], outbox: 
                 raise
             leave(runtime, postgres, away)
     return await appended(runtime, outbox)
+
+
+async def _owes(runtime: Runtime) -> bool:
+    """Whether anything waits in the outbox; while Redis is away nobody takes anything over."""
+    if runtime.standby.redis.away:
+        return False
+    try:
+        return await runtime.queue.outbox_depth() > 0
+    except Unavailable:
+        return False
 
 
 async def held_up(runtime: Runtime) -> None:

@@ -36,7 +36,7 @@ _log = structlog.get_logger("orchestrator.attempts")
 
 _SETTLE_BATCH = 500
 _SETTLE_LANES = 1
-_MOST_UNSETTLED = 2_000
+_MOST_UNSETTLED = 800
 _BRISK_US = 100_000
 """Attempts that take less on average are claimed ahead."""
 _READY_SECONDS = 1.0

@@ -118,6 +118,8 @@ async def _watch(runtime: Runtime, store: Store) -> None:
             await _look(runtime, store)
         except Unavailable:
             continue
+        except Exception:  # noqa: BLE001 - who stopped looking would do without the store for ever
+            _log.exception("look_failed", store=store.name)
     _log.warning("store_back", store=store.name, seconds=round(runtime.clock.monotonic() - began, 1))
 
 

@@ -10,7 +10,7 @@ import httpx2
 
 from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.outbox import KeyHold
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.queue.counters import Counters
@@ -61,6 +61,16 @@ class Store:
     watcher: asyncio.Task[None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A task of which nobody knows whether it was kept."""
+
+    task_id: TaskId
+    fingerprint: bytes
+    until: float
+    """On the monotonic clock, in seconds."""
+
+
 @dataclass(slots=True)
 class Standby:
     """Which stores this process does without for now; `operations.standby` keeps it."""
@@ -73,6 +83,8 @@ class Standby:
     """Calls on their way to the outbox."""
     untold: dict[TaskId, KeyHold] = field(default_factory=dict)
     """Keys that Postgres took while Redis was away."""
+    doubts: dict[tuple[Tenant, str], Doubt] = field(default_factory=dict)
+    """By idempotency key, the oldest first."""
     gate: asyncio.Event | None = None
     """Set while writes are held up, until it is."""
 

@@ -42,6 +42,8 @@ class NewTask:
     parent_id: TaskId | None = None
     always: bool = False
     """Accepted into a full queue too."""
+    asked_again: bool = False
+    """An earlier try may have been kept under this id, and may have run."""
 
     @property
     def state(self) -> State:

@@ -46,13 +46,13 @@ class Submission:
         existing: dict[TaskId, Existing] = {}
         waiting = _by_key(tasks)
         # What is neither stored nor refused lost its holder meanwhile, and is tried again.
-        while waiting and await self._database.change(_SQL["insert"], *_columns(waiting)) < len(waiting):
+        while waiting and await self._database.change(_SQL["insert"], *_columns(waiting), False) < len(waiting):
             waiting = await self._refuse(waiting, existing)
         return [existing.get(task.id, _INSERTED) for task in tasks]
 
     async def insert_aside(self, tasks: Sequence[NewTask]) -> None:
         """Store tasks whose keys answer for others, and go on doing so."""
-        await self._database.change(_SQL["insert_aside"], *_columns(tasks))
+        await self._database.change(_SQL["insert"], *_columns(tasks), True)
 
     async def _refuse(self, tasks: Sequence[NewTask], existing: dict[TaskId, Existing]) -> list[NewTask]:
         """Note who holds the keys of tasks that were not stored; return those whose key is free now."""

@@ -17,14 +17,15 @@ from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold
 from orchestrator.domain.task import Entry, NewTask
 from orchestrator.ledger.outbox_records import inserted, withdrawn
 from orchestrator.ledger.postgres import Existing, Inserted
+from orchestrator.operations.doubt import doubt
 from orchestrator.operations.hold import QUEUE_SECONDS, key_holds, owe, reserve
 from orchestrator.operations.standby import appended, leave
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.keep")
 
-_ANSWER_SECONDS = 2.8
-"""For all of it: nobody waits longer than three seconds."""
+ANSWER_SECONDS = 2.5
+"""For all of it: with the way there and back, nobody waits longer than three seconds."""
 _LATE_SECONDS = 2.0
 """Less than the reconciler waits with a row that it finds."""
 _DISK_SECONDS = 1.7
@@ -47,10 +48,14 @@ async def keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[K
     Raises Unavailable when neither store answers in time; whether the tasks are kept is not known then.
     """
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             return await _keep(runtime, tasks, turn)
     except TimeoutError as error:
+        doubt(runtime, tasks)
         raise Unavailable("postgres and redis") from error
+    except Unavailable:
+        doubt(runtime, tasks)
+        raise
 
 
 async def _keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
@@ -166,7 +171,7 @@ def _entry(task: NewTask, late: bool = False) -> Entry:
         traceparent=task.traceparent,
         ready_at_us=_us(task.run_at),
         expires_at_us=_us(task.expires_at),
-        restored=late,
+        restored=late or task.asked_again,
     )
 
 

@@ -15,7 +15,8 @@ from orchestrator.domain.outbox import Durability
 from orchestrator.domain.task import NewTask, Task
 from orchestrator.ledger.postgres import Existing
 from orchestrator.operations import read
-from orchestrator.operations.keep import Kept, keep
+from orchestrator.operations.doubt import asked_again, doubt
+from orchestrator.operations.keep import ANSWER_SECONDS, Kept, keep
 from orchestrator.operations.recall import fresh
 from orchestrator.operations.request import Origin, TaskRequest, accept
 from orchestrator.runtime import Runtime
@@ -56,7 +57,7 @@ class Intake:
 
     async def submit(self, request: TaskRequest, origin: Origin) -> Receipt:
         """Return once the task is committed. Raises InvalidInput and its kinds, QueueFull, TooLarge or Unavailable."""
-        (answer,) = await self._batcher.submit([accept(self._runtime, request, origin)])
+        (answer,) = await self._kept([asked_again(self._runtime, accept(self._runtime, request, origin))])
         if isinstance(answer, AureaError):
             raise answer
         return answer
@@ -72,13 +73,22 @@ class Intake:
             try:
                 if isinstance(request, InvalidInput):
                     raise request
-                accepted.append((place, accept(self._runtime, request, origin)))
+                accepted.append((place, asked_again(self._runtime, accept(self._runtime, request, origin))))
             except AureaError as error:
                 answers[place] = error
         if accepted:
-            stored = await self._batcher.submit([task for _, task in accepted])
+            stored = await self._kept([task for _, task in accepted])
             answers.update(zip((place for place, _ in accepted), stored, strict=True))
         return [answers[place] for place in range(len(requests))]
+
+    async def _kept(self, tasks: list[NewTask]) -> list[Answer]:
+        """Return when they are kept. Nobody waits longer than one batch may take, though another is before his."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._batcher.submit(tasks)
+        except TimeoutError as error:
+            doubt(self._runtime, tasks)
+            raise Unavailable("postgres and redis") from error
 
     async def _store_all(self, groups: Sequence[list[NewTask]]) -> list[list[Answer] | Exception]:
         """Store what several callers handed in, and give each its answers."""

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from tests.faults.matrix import ROOM_SECONDS, Rig, nap, open_rig
+from tests.faults.matrix import LONGEST_ANSWER_SECONDS, ROOM_SECONDS, Rig, nap, open_rig
 from tests.faults.system import TOKEN, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("matrix-intake")]
@@ -64,6 +64,38 @@ async def test_a_key_whose_answer_was_lost_with_its_api_names_the_one_task(rig: 
     [(count,)] = await rig.rows("select count(*) from orchestrator_tasks where queue = 'row13'")
     assert count == 1
     await rig.sound([again.json()["id"]])
+    await rig.end(worker)
+
+
+async def test_a_task_whose_acceptance_was_lost_between_two_faults_is_the_one_that_is_asked_for_again(rig: Rig) -> None:
+    """Redis accepts and the answer is lost; asked again with only Postgres there: one task, run once."""
+    worker = await rig.worker("doubt")
+    relay, postgres, redis = rig.system.processes["scheduler"], rig.link("api", "postgres"), rig.link("api", "redis")
+    postgres.cut()
+    first = (await rig.post(nap("doubt"))).json()
+    assert first["durability"] == "redis"
+    await rig.until_noted([first["id"]], "end")
+    before = len(rig.system.executions())
+    relay.send_signal(signal.SIGSTOP)  # what is accepted stays in the outbox, and comes in no row yet
+    redis.slow(0.25)
+    task = nap("doubt", idempotency_key="doubt")
+    asking = asyncio.create_task(rig.post(task))
+
+    async def ran() -> bool:
+        return len(rig.system.executions()) == before + 2
+
+    await until(ran, LONGEST_ANSWER_SECONDS, every=0.01)
+    redis.cut()  # the answer is still on its way
+    assert (await asking).status_code == 503
+    postgres.heal()
+    while not (answer := await rig.post(task)).is_success:
+        assert answer.status_code == 503
+    relay.send_signal(signal.SIGCONT)
+    redis.heal()
+    await rig.ended([answer.json()["id"]], RECONCILED_SECONDS + ROOM_SECONDS)
+    rows = await rig.rows("select id::text from orchestrator_tasks where idempotency_key = 'doubt'")
+    assert [row["id"] for row in rows] == [answer.json()["id"]]
+    assert len(rig.system.executions()) == before + 2
     await rig.end(worker)
 
 

@@ -8,9 +8,10 @@ import orjson
 from tests.simulation.memory_rows import FINAL, RANK, RUNNING, TASK, Row, Tables, rows_of
 
 
-def insert(tables: Tables, sql: str, *columns: Any, aside: bool = False) -> int:
+def insert(tables: Tables, sql: str, *arguments: Any) -> int:
+    *columns, aside = arguments
     stored = 0
-    for asked in rows_of(sql, columns):
+    for asked in rows_of(sql, tuple(columns)):
         given = {name: value for name, value in asked.items() if value is not None}
         row = TASK | given | {
             "status": "queued" if asked["run_at"] is None else "scheduled",
@@ -19,10 +20,6 @@ def insert(tables: Tables, sql: str, *columns: Any, aside: bool = False) -> int:
         }  # fmt: skip
         stored += tables.insert(row)
     return stored
-
-
-def insert_aside(tables: Tables, sql: str, *columns: Any) -> int:
-    return insert(tables, sql, *columns, aside=True)
 
 
 def holders(tables: Tables, sql: str, *columns: Any) -> list[Row]:
@@ -80,6 +77,6 @@ def withdraw(tables: Tables, sql: str, ids: list[str], holding: list[str | None]
 
 
 STATEMENTS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "submission": (insert, insert_aside, holders, release),
+    "submission": (insert, holders, release),
     "relaying": (withdraw,),
 }

@@ -53,7 +53,7 @@ async def test_batches_with_the_same_keys_in_other_orders_do_not_deadlock(
     async with pool.acquire() as holder:
         holding = holder.transaction()
         await holding.start()
-        await holder.execute(load("submission")["insert"], *_columns([new_task(idempotency_key=keys[4])]))
+        await holder.execute(load("submission")["insert"], *_columns([new_task(idempotency_key=keys[4])]), False)
         inserting = [asyncio.create_task(ledger.insert(batch)) for batch in batches]
         await waiting(holder, 2)
         await holding.rollback()

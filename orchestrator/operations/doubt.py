@@ -8,6 +8,8 @@ comes to another process meets the key's holder there, unless a second fault hid
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.domain.ids import TaskId
+from orchestrator.domain.outbox import Holder
 from orchestrator.domain.task import NewTask
 from orchestrator.runtime import Doubt, Runtime
 
@@ -35,3 +37,10 @@ def asked_again(runtime: Runtime, task: NewTask) -> NewTask:
     if first is None or first.fingerprint != task.fingerprint or first.until < runtime.clock.monotonic():
         return task
     return replace(task, id=first.task_id, asked_again=True)
+
+
+async def found_again(runtime: Runtime, tasks: Sequence[NewTask]) -> dict[TaskId, Holder]:
+    """Return those whose first try stands in Postgres: each holds its key itself, and may have ended."""
+    again = {task.id: task for task in tasks if task.asked_again}
+    known = await runtime.ledger.known(list(again)) if again else set()
+    return {task_id: Holder(task_id, again[task_id].fingerprint) for task_id in known}

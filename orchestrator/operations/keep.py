@@ -17,7 +17,7 @@ from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold
 from orchestrator.domain.task import Entry, NewTask
 from orchestrator.ledger.outbox_records import inserted, withdrawn
 from orchestrator.ledger.postgres import Existing, Inserted
-from orchestrator.operations.doubt import doubt
+from orchestrator.operations.doubt import doubt, found_again
 from orchestrator.operations.hold import QUEUE_SECONDS, key_holds, owe, reserve
 from orchestrator.operations.standby import appended, leave
 from orchestrator.runtime import Runtime
@@ -80,7 +80,7 @@ async def _keep(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[
 
 async def _store(runtime: Runtime, tasks: Sequence[NewTask], turn: Turn) -> list[Kept | Existing]:
     began = runtime.clock.monotonic()
-    held = await reserve(runtime, tasks)
+    held = await reserve(runtime, tasks) | await found_again(runtime, tasks)
     asked = [task for task in tasks if task.id not in held]
     stored = await runtime.ledger.insert(asked) if asked else []
     await turn()

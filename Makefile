@@ -31,7 +31,7 @@ simulate: setup  ## Simulate the system under faults: make simulate STEPS=100000
 	@$(bin)/python -m tests.simulation --steps $(or $(STEPS),200000) --seed $(or $(SEED),1)
 
 lock:  ## Compile both locks anew (needs uv)
-	$(pin) --extra embedded --group test --group lint --output-file requirements.lock
+	$(pin) --extra embedded --extra supabase --extra ts --group test --group lint --output-file requirements.lock
 	$(pin) --output-file requirements.prod.lock
 
 bench: setup  ## Measure this system beside others

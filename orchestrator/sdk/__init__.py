@@ -18,8 +18,30 @@ async def resize(payload: Resize, ctx: Context) -> dict:
 Raise `Terminal` to fail for good and `Retry` to say when; anything else is retried with backoff.
 """
 
+from orchestrator.sdk.artifact import Artifact
+from orchestrator.sdk.calls import Call, ChildFailed
 from orchestrator.sdk.context import Config, Context, SyncContext, SyncHttp
 from orchestrator.sdk.endings import Retry, Terminal
 from orchestrator.sdk.handler import Handler, task
+from orchestrator.sdk.model import Message, ModelReply, ModelRequest, Tool, ToolCall, ToolResult, Usage
 
-__all__ = ["Config", "Context", "Handler", "Retry", "SyncContext", "SyncHttp", "Terminal", "task"]
+__all__ = [
+    "Artifact",
+    "Call",
+    "ChildFailed",
+    "Config",
+    "Context",
+    "Handler",
+    "Message",
+    "ModelReply",
+    "ModelRequest",
+    "Retry",
+    "SyncContext",
+    "SyncHttp",
+    "Terminal",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "Usage",
+    "task",
+]

@@ -6,13 +6,17 @@ attempt ended (by a thread that a timeout left behind), a context raises Attempt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchestrator.sdk.artifact import Artifact, Bucket
+from orchestrator.sdk.calls import Call
 from orchestrator.sdk.endings import Terminal
+from orchestrator.sdk.model import ModelReply, ModelRequest
 
 if TYPE_CHECKING:  # the child process of a handler that makes no calls does not pay for the import
     import httpx2
@@ -109,6 +113,60 @@ class Context(_Attempt, Protocol):
         here again gets the same task; the same submission twice in one attempt makes two.
         """
 
+    async def call(
+        self,
+        type: str,  # noqa: A002 - the word for it everywhere else
+        payload: Any,
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        max_retries: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Any:
+        """Run a child task and return its result, without holding a worker meanwhile. Raises ChildFailed.
+
+        While nothing but waits is under way in the handler, the task is parked as `waiting`: the handler is cancelled
+        here, and runs again from the top when the child has ended. Finished steps and calls answer at once then, so
+        what has an effect belongs into steps. `name` is the call's identity, by default its type and its number: a
+        handler has to make its calls in the same order each time, or to name them. Calls made side by side
+        (`asyncio.gather`, `TaskGroup`) run side by side. Cancelling this task cancels its children.
+        """
+
+    async def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]:
+        """Run children side by side and return their results in order; the task is woken once all have ended.
+
+        Raises the first ChildFailed, when all have ended; with `return_exceptions` each stands in its place instead.
+        """
+
+    async def sleep(self, seconds: float, *, name: str | None = None) -> None:
+        """Wait without holding a worker, as `call` does: at least so long, and rarely more than a second longer.
+
+        A sleep that was once begun ends when it would have, whatever happens meanwhile.
+        """
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[int]:
+        """Hold a lock that only one task of the tenant holds at a time; waits for it without holding a worker.
+
+        Entering gives the lock's own fence, which grows with every holder. The task holds it through retries, sleeps
+        and calls inside the block, and lets it go at the block's end or its own.
+        """
+
+    async def artifact(
+        self, name: str, data: bytes | str, *, content_type: str | None = None, bucket: Bucket = "orchestrator"
+    ) -> Artifact:
+        """Store a file of this task; the same name again replaces it. Raises TooLarge.
+
+        Without `content_type` the name's ending decides.
+        """
+
+    async def generate(self, name: str, request: ModelRequest) -> ModelReply:
+        """Ask a model, as the durable step `name`: an answer that was paid for is never paid for again.
+
+        The worst case is reserved in the budget first. Raises NotConfigured, BudgetExceeded, ModelRefused, or what
+        says that every provider of the chain failed (worth a retry).
+        """
+
 
 class SyncHttp(Protocol):
     """The context's HTTP client with blocking calls; arguments and responses are httpx2's."""
@@ -151,3 +209,27 @@ class SyncContext(_Attempt, Protocol):
         queue: str | None = None,
         delay_seconds: float | None = None,
     ) -> str: ...
+
+    def call(
+        self,
+        type: str,  # noqa: A002 - the word for it everywhere else
+        payload: Any,
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        max_retries: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Any: ...
+
+    def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]: ...
+
+    def sleep(self, seconds: float, *, name: str | None = None) -> None: ...
+
+    def lock(self, name: str) -> AbstractContextManager[int]: ...
+
+    def artifact(
+        self, name: str, data: bytes | str, *, content_type: str | None = None, bucket: Bucket = "orchestrator"
+    ) -> Artifact: ...
+
+    def generate(self, name: str, request: ModelRequest) -> ModelReply: ...

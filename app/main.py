@@ -12,7 +12,21 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from app.api import batch, dead, handlers, health, history, metrics, queues, stream, tasks, webhooks, workers
+from app.api import (
+    artifacts,
+    batch,
+    budget,
+    dead,
+    handlers,
+    health,
+    history,
+    metrics,
+    queues,
+    stream,
+    tasks,
+    webhooks,
+    workers,
+)
 from app.deps import Desk
 from app.edge import Edge, trace_id_of
 from app.issues import issues_of, query_refusal
@@ -33,11 +47,13 @@ _ROUTERS = (
     webhooks.router,
     tasks.router,
     history.router,
+    artifacts.router,
     stream.router,
     dead.router,
     dead.replaying,
     queues.router,
     workers.router,
+    budget.router,
     handlers.router,
     metrics.router,
     health.router,

@@ -47,9 +47,9 @@ _REFUSED = {
 class Body(dict[str, Any]):
     """What a route that reads its own body says about it; give it to the route as `openapi_extra`."""
 
-    def __init__(self, model: type[BaseModel], example: Mapping[str, Any]) -> None:
+    def __init__(self, model: type[BaseModel], example: Mapping[str, Any], *, required: bool = True) -> None:
         media = {"schema": {"$ref": REF.format(model=model.__name__)}, "example": example}
-        super().__init__(requestBody={"required": True, "content": {"application/json": media}})
+        super().__init__(requestBody={"required": required, "content": {"application/json": media}})
         self.model = model
 
 

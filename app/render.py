@@ -4,12 +4,15 @@ Times are RFC 3339 in UTC with a `Z`. Values that are JSON text already are pass
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
+from orchestrator.domain.artifact import StoredArtifact
 from orchestrator.domain.events import Event
+from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import Run, Task
 
 _OPTIONS = orjson.OPT_UTC_Z
@@ -68,6 +71,36 @@ def run_document(run: Run) -> dict[str, Any]:
         "finished_at": run.finished_at,
         "error": run.error,
         "fence": str(run.fence),
+    }
+
+
+def step_document(step: StepView) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "kind": step.kind,
+        "status": "finished" if step.finished else "waiting",
+        "result": step.result,
+        "child_id": step.child_id,
+        "wake_at": step.wake_at,
+        "at": step.at,
+        "fence": str(step.fence),
+    }
+
+
+def artifact_document(artifact: StoredArtifact, link: str | None, until: datetime) -> dict[str, Any]:
+    """`link`: where anybody downloads it, without a token, until then; None where there is none."""
+    task = f"/tasks/{artifact.file.task_id}"
+    return {
+        "id": artifact.file.id,
+        "name": artifact.name,
+        "bucket": artifact.file.bucket,
+        "content_type": artifact.content_type,
+        "size_bytes": artifact.size_bytes,
+        "sha256": artifact.sha256,
+        "created_at": artifact.created_at,
+        "download_url": link,
+        "download_url_expires_at": link and until,
+        "links": {"self": f"{task}/artifacts/{artifact.file.id}", "task": task},
     }
 
 

@@ -1,13 +1,15 @@
 """The answers' shapes, for the OpenAPI document alone: `render.py` writes them, a test holds the two together."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
+from orchestrator.domain.artifact import Bucket
 from orchestrator.domain.events import EventKind
 from orchestrator.domain.outbox import Durability
 from orchestrator.domain.states import RunStatus, State
+from orchestrator.domain.steps import StepKind
 
 T = TypeVar("T")
 
@@ -70,6 +72,37 @@ class Run(BaseModel):
     finished_at: datetime | None
     error: Failure | None
     fence: str
+
+
+class Step(BaseModel):
+    name: str
+    kind: StepKind
+    status: Literal["finished", "waiting"]
+    result: Any = Field(description="Of a call, its child's result.")
+    child_id: str | None
+    wake_at: datetime | None = Field(description="When a sleep ends.")
+    at: datetime = Field(description="When its result was kept; of a call or a sleep, when it was begun.")
+    fence: str
+
+
+class ArtifactLinks(BaseModel):
+    self: str = Field(description="Answers with the bytes, or leads to them.")
+    task: str
+
+
+class Artifact(BaseModel):
+    id: str
+    name: str = Field(description="A label; the same name again is another artifact in its place.")
+    bucket: Bucket
+    content_type: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    download_url: str | None = Field(
+        description="Good for anybody, without a token, for a while; null if there is none."
+    )
+    download_url_expires_at: datetime | None
+    links: ArtifactLinks
 
 
 class Event(BaseModel):
@@ -162,6 +195,29 @@ class Handler(BaseModel):
     retry: Retry
     limits: Limits
     payload_schema: dict[str, Any] = Field(alias="schema")
+
+
+class ModelUse(BaseModel):
+    provider: str
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    spent_usd: float
+
+
+class Account(BaseModel):
+    spent_usd: float
+    reserved_usd: float = Field(description="Set aside for calls under way.")
+    limit_usd: float | None = Field(description="Null for none.")
+    models: list[ModelUse] = Field(description="The dearest first.")
+
+
+class Budget(Account):
+    tenant: str
+    day: date
+    resets_at: datetime
+    system: Account | None = Field(description="Of all tenants together; null for who is not an admin.")
 
 
 class Alive(BaseModel):

@@ -6,10 +6,11 @@ traces exported. In process, tasks go through the operation behind POST /tasks.
     pace_queue NUMBER RATE  like `pace`, but of rows that are committed: only their entry into the queue, which is all
                             that a call of the Redis peers does
     api                     become `aurea api`
+    write NUMBER            submit documents to write, in one call
     post NUMBER             POST /tasks, 64 connections
     post_batch NUMBER       POST /tasks/batch with 100 tasks each, 8 connections
 
-The last two wait until the API is ready and print the seconds they took from then on.
+The two that post wait until the API is ready and print the seconds they took from then on.
 """
 
 import asyncio
@@ -83,6 +84,17 @@ async def pace_queue(number: int, rate: float) -> None:
         await pace(send, number, rate)
 
 
+async def write(number: int) -> None:
+    asked = TaskRequest(type="gen_content", payload={"prompt": "Write something."})
+    async with open_runtime(read_settings(), "api") as runtime:
+        intake = Intake(runtime)
+        intake.start()
+        for answer in await intake.submit_many([asked] * number, ORIGIN):
+            if not isinstance(answer, Receipt):
+                raise answer
+        await intake.stop()
+
+
 def worker(kind: str) -> list[str]:
     if kind == "profile":
         return [sys.executable, "-m", "bench.sampler", "profile.json", "worker"]
@@ -120,6 +132,8 @@ if __name__ == "__main__":
             os.execv(AUREA[0], [*AUREA, "api"])
         case ["pace_queue", number, rate]:
             run(pace_queue(int(number), float(rate)))
+        case ["write", number]:
+            run(write(int(number)))
         case ["post", number]:
             run(post(int(number), 1))
         case ["post_batch", number]:

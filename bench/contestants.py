@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 BENCH = Path(__file__).parent
@@ -22,11 +22,12 @@ PEERS = ("arq", "saq", "dramatiq", "taskiq", "celery", "pgqueuer", "procrastinat
 
 @dataclass(frozen=True)
 class Contestant:
-    """One system: its interpreter, and the module that `bench.program` runs it by."""
+    """One system: its interpreter, the module that `bench.program` runs it by, and settings of its own."""
 
     name: str
     python: Path
     module: str
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_ours(self) -> bool:
@@ -43,11 +44,11 @@ class Contestant:
     def environment(self, servers: Mapping[str, str]) -> dict[str, str]:
         """All that its processes are told: nothing of the caller's environment reaches them."""
         plain = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
-        return plain | (production(servers) if self.is_ours else {})
+        return {**plain, **(production(servers) if self.is_ours else {}), **self.settings}
 
 
-def ours() -> Contestant:
-    return Contestant(OURS, Path(sys.executable), "bench.aurea")
+def ours(**settings: str) -> Contestant:
+    return Contestant(OURS, Path(sys.executable), "bench.aurea", settings)
 
 
 def production(servers: Mapping[str, str]) -> dict[str, str]:

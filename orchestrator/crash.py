@@ -18,6 +18,9 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "claimed": "leased, not begun",
         "recorded": "an ending is in Postgres, Redis was not told",
         "settled": "an ending is in both, the worker has not gone on",
+        "stepping": "a step has acted, its result is not kept",
+        "stepped": "its result is kept, the handler has not gone on",
+        "parked": "a wait is in Postgres, Redis was not told",
         "taken_over": "an expired lease is the sweeper's, its end is not written",
         "relayed": "records of the outbox are in Postgres, and in the outbox still",
     }

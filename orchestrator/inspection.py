@@ -12,12 +12,17 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from orchestrator.artifacts.choice import choose
+from orchestrator.clock import SystemClock
 from orchestrator.discovery import discover
-from orchestrator.domain.errors import HandlerBroken, NotStarted
+from orchestrator.domain.artifact import BUCKETS
+from orchestrator.domain.errors import HandlerBroken, NotConfigured, NotStarted, PriceUnknown, StoreRefused, Unavailable
 from orchestrator.embedded import postgres, valkey
 from orchestrator.embedded.home import Home
 from orchestrator.ledger.pool import open_pool
 from orchestrator.ledger.statements import load
+from orchestrator.models import chain
+from orchestrator.models.prices import Prices, open_prices
 from orchestrator.queue.connect import connect
 from orchestrator.queue.server import RedisServer
 from orchestrator.settings import Settings
@@ -26,6 +31,7 @@ _SQL = load("inspection")
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 _OLDEST_POSTGRES, _OLDEST_REDIS = 15, (6, 2)
 _SHORTEST_TOKEN = 16
+_STORE_SECONDS = 5
 _GITHUB_APP = ("github_app_id", "github_app_private_key", "github_app_installation_id")
 
 
@@ -40,8 +46,9 @@ class Finding:
 
 async def inspect(settings: Settings) -> list[Finding]:
     """Look at everything; answers within about ten seconds, whatever is away."""
-    found = [*_production(settings), *_github(settings), *_rules(settings), *_handlers(settings)]
-    stores = await asyncio.gather(_postgres(settings), _redis(settings))
+    looks = (_production, _github, _rules, _templates, _handlers, _models)
+    found = [finding for look in looks for finding in look(settings)]
+    stores = await asyncio.gather(_postgres(settings), _redis(settings), _artifacts(settings))
     return [*found, *(finding for store in stores for finding in store)]
 
 
@@ -73,11 +80,49 @@ def _rules(settings: Settings) -> Iterator[Finding]:
         yield Finding("AUREA_WEBHOOK_RULES", True, str(rules))
 
 
+def _templates(settings: Settings) -> Iterator[Finding]:
+    folder = settings.aurea_content_templates
+    if folder is not None:
+        is_there = folder.is_dir()
+        yield Finding("AUREA_CONTENT_TEMPLATES", is_there, str(folder) if is_there else f"{folder} is no folder")
+
+
 def _handlers(settings: Settings) -> Iterator[Finding]:
     try:
         yield Finding("AUREA_HANDLERS", True, f"task types: {', '.join(discover(settings.aurea_handlers).known())}")
     except HandlerBroken as error:
         yield Finding("AUREA_HANDLERS", False, str(error))
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    """Say nothing where nobody has set a key: models are not used there."""
+    accesses = {access.provider: access for access in settings.model_accesses}
+    candidates = chain.read(settings.aurea_model_chain, {name: access.model for name, access in accesses.items()})
+    try:
+        prices = open_prices(settings.aurea_prices, accesses.values())
+    except NotConfigured as error:
+        yield Finding("AUREA_PRICES", False, str(error))
+        return
+    for candidate in candidates:
+        access = accesses[candidate.provider]
+        if not access.is_usable and settings.aurea_model_chain != chain.PROVIDERS:  # as it comes, it names them all
+            yield Finding("AUREA_MODEL_CHAIN", False, f"{candidate} has no key: set {access.variable}, or take it out")
+    asked = [candidate for candidate in candidates if accesses[candidate.provider].is_usable]
+    meant = [chain.Candidate(access.provider, access.model) for access in accesses.values() if access.is_usable]
+    unknown = [candidate for candidate in dict.fromkeys([*asked, *meant]) if not _is_priced(candidate, prices)]
+    for candidate in unknown:
+        where = f"{candidate.provider.upper()}_MODEL" if candidate in meant else "AUREA_MODEL_CHAIN"
+        yield Finding(where, False, str(PriceUnknown(candidate.provider, candidate.model)))
+    if asked and not unknown:
+        yield Finding("AUREA_MODEL_CHAIN", True, f"models: {', '.join(map(str, asked))}")
+
+
+def _is_priced(candidate: chain.Candidate, prices: Prices) -> bool:
+    try:
+        prices.of(candidate, SystemClock().now())
+    except PriceUnknown:
+        return False
+    return True
 
 
 async def _postgres(settings: Settings) -> list[Finding]:
@@ -124,6 +169,25 @@ async def _redis(settings: Settings) -> list[Finding]:
     if facts.mends:
         found.append(Finding("REDIS_URL", False, f"{seen}: {facts.mends}"))
     return found or [Finding("REDIS_URL", True, f"{seen}, evicts nothing{facts.loses and ', '}{facts.loses}")]
+
+
+async def _artifacts(settings: Settings) -> list[Finding]:
+    """Say nothing of a folder: it is made when it is first written to."""
+    if settings.aurea_artifacts == "local":
+        return []
+    try:
+        store = choose(settings.artifact_choice)
+        for bucket in BUCKETS:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await anext(aiter(store.files(bucket)), None)
+        await store.close()
+    except NotConfigured as lack:
+        return [Finding(lack.variable, False, str(lack))]
+    except (StoreRefused, Unavailable) as error:
+        return [Finding("AUREA_ARTIFACTS", False, str(error))]
+    except TimeoutError:
+        return [Finding("AUREA_ARTIFACTS", False, f"{store.name} has not answered within {_STORE_SECONDS} s")]
+    return [Finding("AUREA_ARTIFACTS", True, f"{store.name}, both buckets are there")]
 
 
 def _embedded(variable: str, binary: Callable[[], Path]) -> Finding:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 import httpx2
 
+from orchestrator.artifacts.port import ArtifactStore
 from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.outbox import KeyHold
 from orchestrator.ledger.postgres import PostgresLedger
+from orchestrator.models.models import Models
 from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
 from orchestrator.queue.port import Queue
@@ -36,7 +38,10 @@ class Limits:
     max_body_bytes: int
     max_batch_bytes: int
     max_result_bytes: int
+    max_artifact_bytes: int
     retention_days: int
+    day_budget_nano: int
+    """What models may cost in a day (UTC) where no other limit was set."""
 
 
 @dataclass(slots=True)
@@ -106,6 +111,8 @@ class Runtime:
     clock: Clock
     handlers: Handlers
     http: httpx2.AsyncClient
+    models: Models
+    artifacts: ArtifactStore
     config: Config
     limits: Limits
     spare: Spare = field(default_factory=Spare)

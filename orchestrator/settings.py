@@ -15,7 +15,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator import crash
+from orchestrator.artifacts.choice import Choice, StoreKind
 from orchestrator.domain.errors import InvalidInput, Issue
+from orchestrator.models import chain
+from orchestrator.models.access import Access
+from orchestrator.models.chain import PROVIDERS
 
 DOTENV = ".env"
 DEFAULT_RULES = Path("webhooks.toml")
@@ -69,6 +73,16 @@ class Settings(BaseSettings):
     aurea_db_pooler: Literal["transaction", "session"] | None = None
     aurea_db_pool_size: int = Field(10, ge=2, le=500)
 
+    # Where the files of tasks are.
+    aurea_artifacts: StoreKind = "local"
+    aurea_artifacts_bucket_prefix: str = Field("", pattern=r"^[a-z0-9][a-z0-9.-]{0,40}$|^$")
+    aurea_artifacts_links: bool = True
+    aurea_artifacts_endpoint: HttpUrl | None = None
+    aurea_artifacts_region: str = Field("us-east-1", pattern=r"^[A-Za-z0-9-]{1,40}$")
+    aurea_artifacts_access_key_id: SecretStr | None = None
+    aurea_artifacts_secret_access_key: SecretStr | None = None
+    aurea_max_artifact_bytes: int = Field(50 * MIB, ge=1024, le=1024 * MIB)
+
     # Who may call.
     aurea_api_token: SecretStr | None = None
     supabase_url: HttpUrl | None = None
@@ -83,10 +97,12 @@ class Settings(BaseSettings):
     priority_step_seconds: float = Field(3600, ge=0.001, le=30 * 86400)
     max_queue_depth: int | None = Field(None, ge=1)
     shutdown_grace_seconds: float = Field(30, ge=0, le=3600)
-    model_daily_budget_usd: float = Field(25, ge=0)
+    model_daily_budget_usd: float = Field(25, ge=0, le=1e9)
     aurea_handlers: Names = ()
     aurea_allow_private_hosts: Names = ()
     aurea_webhook_rules: Path | None = None
+    aurea_content_templates: Path | None = None
+    aurea_code_checks: bool = False
     aurea_max_body_bytes: int = Field(MIB, ge=1024, le=1024 * MIB)
     aurea_max_batch_bytes: int = Field(16 * MIB, ge=1024, le=1024 * MIB)
     aurea_max_result_bytes: int = Field(MIB, ge=1024, le=128 * MIB)
@@ -110,6 +126,9 @@ class Settings(BaseSettings):
     github_app_private_key: SecretStr | None = None
     github_app_installation_id: str | None = None
     github_api_url: HttpUrl = "https://api.github.com"
+    render_api_key: SecretStr | None = None
+    render_api_url: HttpUrl = "https://api.render.com/v1"
+    deploy_hook_hosts: Names = ()
     github_webhook_secret: SecretStr | None = None
     clickup_webhook_secret: SecretStr | None = None
     make_webhook_secret: SecretStr | None = None
@@ -121,10 +140,39 @@ class Settings(BaseSettings):
     gemini_api_key: SecretStr | None = None
     gemini_base_url: HttpUrl | None = None
 
+    # Which models are meant, and what they cost where that is not known.
+    anthropic_model: str = "claude-sonnet-5-5"
+    openai_model: str = "gpt-6.1-sol"
+    gemini_model: str = "gemini-3.8-flash"
+    aurea_model_chain: Annotated[Names, AfterValidator(chain.check)] = PROVIDERS
+    aurea_prices: Path | None = None
+
     @property
     def webhook_rules(self) -> Path | None:
         """The file of routing rules: the one that is named, else `webhooks.toml` where there is one."""
         return self.aurea_webhook_rules or (DEFAULT_RULES if DEFAULT_RULES.exists() else None)
+
+    @property
+    def artifact_choice(self) -> Choice:
+        """Where the files of tasks are."""
+        return Choice(
+            kind=self.aurea_artifacts,
+            folder=self.aurea_home / "artifacts",
+            bucket_prefix=self.aurea_artifacts_bucket_prefix,
+            signs=self.aurea_artifacts_links,
+            s3_endpoint=self.aurea_artifacts_endpoint,
+            s3_region=self.aurea_artifacts_region,
+            s3_access_key_id=self.aurea_artifacts_access_key_id,
+            s3_secret_access_key=self.aurea_artifacts_secret_access_key,
+            supabase_url=self.supabase_url,
+            supabase_key=self.supabase_service_role_key,
+        )
+
+    @property
+    def model_accesses(self) -> list[Access]:
+        """How each provider of models is reached."""
+        words = ("model", "api_key", "base_url")
+        return [Access(name, *(getattr(self, f"{name}_{word}") for word in words)) for name in PROVIDERS]
 
 
 class ClientSettings(BaseSettings):

@@ -15,13 +15,16 @@ from typing import Literal
 from pydantic import SecretStr
 
 from orchestrator import crash
+from orchestrator.artifacts.choice import choose
 from orchestrator.clock import SystemClock
 from orchestrator.discovery import discover
 from orchestrator.domain.errors import NotConfigured, NotFound, Unavailable
 from orchestrator.domain.ids import WorkerId
+from orchestrator.domain.money import to_nano
 from orchestrator.egress.client import open_client
 from orchestrator.ledger.pool import NoPool, open_pool
 from orchestrator.ledger.postgres import PostgresLedger
+from orchestrator.models.models import open_models
 from orchestrator.operations.count import flush, keep_flushing
 from orchestrator.operations.fences import open_epoch
 from orchestrator.operations.standby import leave_alone
@@ -40,13 +43,22 @@ from orchestrator.settings import Settings, environment
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
 from orchestrator.telemetry.traces import open_traces, outgoing_headers
-from orchestrator.worker.chores import order, relay, retention
+from orchestrator.worker.chores import budget, leftovers, order, relay, retention, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
 
 Role = Literal["api", "worker", "scheduler", "cron"]
-_WITHHELD = frozenset({"DATABASE_URL", "REDIS_URL", "AUREA_API_TOKEN", "SUPABASE_JWT_SECRET"})
+_WITHHELD = frozenset(
+    {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "AUREA_API_TOKEN",
+        "SUPABASE_JWT_SECRET",
+        "AUREA_ARTIFACTS_ACCESS_KEY_ID",
+        "AUREA_ARTIFACTS_SECRET_ACCESS_KEY",
+    }
+)
 VERSION = version("aurea-orchestrator")
 
 
@@ -95,6 +107,11 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
     closing.push_async_callback(subscriptions.stop)
     http = open_client(settings.aurea_allow_private_hosts, headers=outgoing_headers)
     closing.push_async_callback(http.aclose)
+    clock = SystemClock()
+    models = open_models(settings.model_accesses, settings.aurea_model_chain, settings.aurea_prices, clock)
+    closing.push_async_callback(models.close)
+    artifacts = choose(settings.artifact_choice)
+    closing.push_async_callback(artifacts.close)
     return Runtime(
         ledger=PostgresLedger(pool),
         queue=RedisQueue(commands, blocking, keys, _step_us(settings), settings.aurea_redis_replicas),
@@ -106,9 +123,11 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         metrics=Counts(),
         traces=traces,
         reports=reports,
-        clock=SystemClock(),
+        clock=clock,
         handlers=handlers,
         http=http,
+        models=models,
+        artifacts=artifacts,
         config=_handler_config(settings),
         limits=_limits(settings),
         standby=Standby(isolated, Store("postgres", away=isolated, silent=isolated)),
@@ -138,8 +157,11 @@ async def serve_scheduler(settings: Settings) -> None:
         chores = [
             *order.chores(runtime, holder),
             *Reconciler(runtime).chores(),
+            *wakes.chores(runtime),
             relay.chore(runtime),
             retention.chore(runtime),
+            leftovers.chore(runtime),
+            *budget.chores(runtime),
         ]
         scheduler = Scheduler(runtime, holder, chores)
         _on_stop(scheduler.stop)
@@ -183,7 +205,9 @@ def _limits(settings: Settings) -> Limits:
         max_body_bytes=settings.aurea_max_body_bytes,
         max_batch_bytes=settings.aurea_max_batch_bytes,
         max_result_bytes=settings.aurea_max_result_bytes,
+        max_artifact_bytes=settings.aurea_max_artifact_bytes,
         retention_days=settings.aurea_retention_days,
+        day_budget_nano=to_nano(settings.model_daily_budget_usd),
     )
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from app import shapes
 from app.deps import Limit, PrincipalOf, RuntimeOf, TaskIdOf
-from app.render import answer, event_document, page, run_document
+from app.render import answer, event_document, page, run_document, step_document
 from orchestrator.domain.events import EventKind, parse_event_id
 from orchestrator.operations import read
 from orchestrator.operations.why import why
@@ -18,6 +18,12 @@ router = APIRouter(tags=["tasks"])
 async def runs(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """List a task's attempts, oldest first."""
     return page([run_document(run) for run in await read.runs(runtime, principal.tenant, task_id)])
+
+
+@router.get("/tasks/{id}/steps", operation_id="tasks_steps", response_model=shapes.Page[shapes.Step])
+async def steps(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """List what a task has finished or begun for good: steps, child tasks, sleeps."""
+    return page([step_document(step) for step in await read.steps(runtime, principal.tenant, task_id)])
 
 
 @router.get("/tasks/{id}/logs", operation_id="tasks_logs", response_model=shapes.Page[shapes.Event])

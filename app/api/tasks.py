@@ -1,8 +1,9 @@
 """/tasks: create, list, show, cancel, run again."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
 from app.api.filters import TaskQuery, open_filter
@@ -11,7 +12,8 @@ from app.idempotency import with_header_key
 from app.issues import validated
 from app.openapi import Body
 from app.render import answer, page, task_document
-from app.request_body import BodyRoute, read_json
+from app.request_body import BodyRoute, read_body, read_json
+from app.strict_json import parse_json
 from orchestrator.domain.outbox import Durability
 from orchestrator.operations import cancel as cancelling
 from orchestrator.operations import read, replay
@@ -86,7 +88,32 @@ async def cancel(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) 
     return answer(task_document(await cancelling.cancel(runtime, principal.tenant, task_id)))
 
 
-@router.post("/tasks/{id}/retry", operation_id="tasks_retry", response_model=shapes.Task)
-async def retry(task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
-    """Run a task that has ended again, with its attempts counted anew."""
-    return answer(task_document(await replay.retry(runtime, principal.tenant, task_id)))
+class RetryRequest(BaseModel):
+    """Where a task that is run again begins; by default at what it has not finished."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    from_step: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Forget this step and whatever began or was finished later."""
+    start_over: bool = False
+    """Forget every step."""
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if self.from_step is not None and self.start_over:
+            raise ValueError('needs "from_step" or "start_over", not both')
+        return self
+
+
+@router.post(
+    "/tasks/{id}/retry",
+    operation_id="tasks_retry",
+    response_model=shapes.Task,
+    openapi_extra=Body(RetryRequest, {}, required=False),
+)
+async def retry(request: Request, task_id: TaskIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Run a task that has ended again, with its attempts counted anew; what it had finished is not done again."""
+    body = await read_body(request, runtime.limits.max_body_bytes)
+    wanted = validated(RetryRequest, parse_json(body)) if body else RetryRequest()
+    restart = "" if wanted.start_over else wanted.from_step
+    return answer(task_document(await replay.retry(runtime, principal.tenant, task_id, restart)))

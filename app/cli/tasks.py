@@ -1,4 +1,4 @@
-"""`aurea tasks`: list, show, cancel, retry, logs, why."""
+"""`aurea tasks`: list, show, cancel, retry, steps, logs, why."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -67,6 +67,14 @@ RUNS = (
     Column("WORKER", "worker_id", yields=True),
     Column("ERROR", "error", error_text, yields=True),
 )
+STEPS = (
+    Column("STEP", "name", yields=True),
+    Column("KIND", "kind"),
+    Column("STATUS", "status"),
+    Column("AT", "at", to_the_second),
+    Column("CHILD", "child_id"),
+    Column("UNTIL", "wake_at", to_the_second),
+)
 WHY = (
     Column("status", "status", status_text),
     Column("cause", "cause"),
@@ -120,9 +128,24 @@ def cancel(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
 
 
 @verbs.command()
-def retry(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
-    """Run a task that has ended again, with a full budget of attempts."""
-    _print_changed(open_api().post(at("tasks", task_id, "retry"))[0], as_json)
+def retry(
+    task_id: TaskIdArgument,
+    from_step: Annotated[
+        str | None, typer.Option("--from", metavar="STEP", help="Do this step and later ones again.")
+    ] = None,
+    start_over: Annotated[bool, typer.Option("--start-over", help="Do every step again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a task that has ended again, with a full budget of attempts; what it had finished is not done again."""
+    wanted = {"from_step": from_step, "start_over": start_over}
+    _print_changed(open_api().post(at("tasks", task_id, "retry"), wanted)[0], as_json)
+
+
+@verbs.command()
+def steps(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
+    """List what a task has finished or begun for good: steps, child tasks, sleeps."""
+    page = open_api().get(at("tasks", task_id, "steps"))
+    print_page(page, STEPS, as_json=as_json, empty="no steps", more="aurea tasks steps")
 
 
 @verbs.command()

@@ -23,6 +23,8 @@ _TEXTS = re.compile(
 _BRACKETS = re.compile(
     r"(?P<loop>\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*(?P<bound>\w*))|(?P<open>[(\[{])|[)\]}]"
 )
+_PATH = re.compile(r"""(?<![\w.\])"'])([A-Za-z_]\w*)((?:\s*\.\s*[A-Za-z_]\w*|\s*\[\s*"\w+"\s*\])*)(\s*\()?""")
+_KEY = re.compile(r"\w+")
 _FUNCTIONS = frozenset(
     """
     size contains startsWith endsWith matches int uint double string bytes duration timestamp getFullYear getMonth
@@ -63,16 +65,30 @@ class Condition:
             self._program = cel.compile(text)
         except ValueError as error:
             raise BadCondition(f"{text!r} is not CEL: {str(error).splitlines()[0]}") from None
-        self._loops = bool(bound)
-        _check_names("variable", self._program.variables(), {*variables, *bound})
+        used = self._program.variables()
+        _check_names("variable", used, {*variables, *bound})
+        self._variables = frozenset(used) & frozenset(variables)
+        self.loops = bool(bound)
+        """Whether it goes through lists by a comprehension."""
         _check_names("function", filter(str.isidentifier, self._program.functions()), _FUNCTIONS)
+
+    @cached_property
+    def reads(self) -> list[tuple[str, ...]]:
+        """What it looks at: each variable and the keys written behind it, as often as they are used."""
+        found = []
+        for name, keys, called in _PATH.findall(_TEXTS.sub(_without_prose, self.text)):
+            path = (name, *_KEY.findall(keys))
+            path = path[:-1] if called else path
+            if path and name in self._variables:
+                found.append(path)
+        return found + [(name,) for name in sorted(self._variables - {path[0] for path in found})]
 
     def holds(self, facts: Facts) -> bool:
         """Whether it is true of these JSON values; false where it asks for a key or an element that is missing.
 
         Raises Unanswerable, or BadCondition for what no values can satisfy.
         """
-        if self._loops and facts.largest > MAX_ELEMENTS:
+        if self.loops and facts.largest > MAX_ELEMENTS:
             raise BadCondition(f"{self.text!r} would run over more than {MAX_ELEMENTS} elements")
         try:
             answer = self._program.execute(facts.context)
@@ -85,6 +101,12 @@ class Condition:
         if not isinstance(answer, bool):
             raise BadCondition(f"{self.text!r} gives {type(answer).__name__}, not true or false")
         return answer
+
+
+def _without_prose(text: re.Match[str]) -> str:
+    """Return a text of a condition if it can be a key, else an empty one; nothing for a comment."""
+    inside = text[0].strip("\"'")
+    return " " if text["comment"] else f'"{inside if inside.isidentifier() else ""}"'
 
 
 def _bound_names(text: str) -> set[str]:

@@ -9,13 +9,21 @@ AureaError                      code
 │   └── KeyConflict             key_conflict         an idempotency key was used before with another body
 ├── TooLarge                    too_large            a body, payload or result over its limit
 ├── NotFound                    not_found            no such thing for this tenant
+│   └── ArtifactMissing         artifact_missing     an artifact is on record, its bytes are not in the store
 ├── Conflict                    conflict             the state of the thing does not allow it
 ├── QueueFull                   queue_full           the queue holds MAX_QUEUE_DEPTH tasks
+├── BudgetExceeded              budget_exceeded      the money does not reach for what was asked; carries the figures
+├── BudgetUsed                  budget_used          a day's budget is spent, or nearly; reported, never raised
+├── ModelRefused                model_refused        a model, or its provider, said no for good; carries which and why
+├── ModelMalformed              model_malformed      a model's answer does not fit what was asked for, even when told so
+├── ModelUnavailable            model_unavailable    no model could answer now; carries when to ask again
+├── PriceUnknown                price_unknown        nobody knows what a model costs; carries its name
 ├── Unauthorized                unauthorized         no token, or not a good one
 ├── SignatureRefused            signature_refused    a webhook whose signature does not match
 ├── AddressRefused              address_refused      an outgoing request to an address that is not public
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
 ├── RedisEvicts                 redis_evicts         a Redis that throws keys away; carries its maxmemory-policy
+├── StoreRefused                store_refused        the store of artifacts says no: somebody has to mend it
 ├── Unavailable                 unavailable          a dependency is away; carries its name, or both names
 ├── DeadLetter                  dead_letter          a task failed for good; reported, never raised
 ├── HandlerBroken               handler_broken       a handler module that cannot be loaded
@@ -28,6 +36,11 @@ It knows no HTTP: `app/problems.py` maps each class to a status, and a test dema
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+MoneyScope = Literal["day", "tenant", "task"]
+_WHOSE = {"day": "the system's budget of today", "tenant": "the tenant's budget of today", "task": "the task's limit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,11 @@ class Issue:
 
     pointer: str
     detail: str
+
+
+def _dollars(usd: float) -> str:
+    whole, _, part = f"{usd:,.9f}".partition(".")
+    return f"${whole}.{part.rstrip('0').ljust(2, '0')}"
 
 
 class AureaError(Exception):
@@ -111,6 +129,13 @@ class NotFound(AureaError):
     code = "not_found"
 
 
+class ArtifactMissing(NotFound):
+    code = "artifact_missing"
+
+    def __init__(self, artifact_id: str, store: str) -> None:
+        super().__init__(f"the artifact {artifact_id} is on record, but its bytes are no longer in {store}")
+
+
 class Conflict(AureaError):
     code = "conflict"
 
@@ -121,6 +146,70 @@ class QueueFull(AureaError):
     def __init__(self, queue: str, limit: int, retry_after_seconds: int = 5) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(f"the queue {queue!r} holds its limit of {limit} tasks; try again later")
+
+
+class BudgetExceeded(AureaError):
+    """`resets_at` is when the next day begins; None for a task's own limit, which counts its whole life."""
+
+    code = "budget_exceeded"
+
+    def __init__(
+        self,
+        scope: MoneyScope,
+        *,
+        limit_usd: float,
+        spent_usd: float,
+        reserved_usd: float,
+        asked_usd: float,
+        resets_at: datetime | None,
+    ) -> None:
+        self.scope, self.resets_at = scope, resets_at
+        self.limit_usd, self.asked_usd = limit_usd, asked_usd
+        self.spent_usd, self.reserved_usd = spent_usd, reserved_usd
+        anew = "" if resets_at is None else f"; it begins anew at {resets_at:%Y-%m-%dT%H:%M:%SZ}"
+        super().__init__(
+            f"{_WHOSE[scope]} does not reach: of {_dollars(limit_usd)}, {_dollars(spent_usd)} is spent and "
+            f"{_dollars(reserved_usd)} reserved, and the call may cost {_dollars(asked_usd)}{anew}"
+        )
+
+
+class BudgetUsed(AureaError):
+    code = "budget_used"
+
+
+class ModelRefused(AureaError):
+    """`reason` is one of key, permission, model, content, length, context and request."""
+
+    code = "model_refused"
+
+    def __init__(self, provider: str, model: str, reason: str, message: str) -> None:
+        self.provider, self.model, self.reason = provider, model, reason
+        super().__init__(message)
+
+
+class ModelMalformed(AureaError):
+    code = "model_malformed"
+
+
+class ModelUnavailable(AureaError):
+    """`retry_after_seconds` is None where nobody said when to come back."""
+
+    code = "model_unavailable"
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class PriceUnknown(AureaError):
+    code = "price_unknown"
+
+    def __init__(self, provider: str, model: str) -> None:
+        self.provider, self.model = provider, model
+        super().__init__(
+            f"what {provider}'s model {model!r} costs is not known, so no budget can hold it: "
+            f'write its price into the file that AUREA_PRICES names, under [{provider}."{model}"]'
+        )
 
 
 class Unauthorized(AureaError):
@@ -160,8 +249,21 @@ class RedisEvicts(AureaError):
         )
 
 
+class StoreRefused(AureaError):
+    """Wrong keys, no permission, no such bucket: the same again gets the same answer."""
+
+    code = "store_refused"
+
+    def __init__(self, store: str, reason: str) -> None:
+        self.store = store
+        super().__init__(f"{store} refused: {reason}")
+
+
 class Unavailable(AureaError):
-    """`dependency` is "postgres", "redis" or "postgres and redis"; it may have acted all the same."""
+    """`dependency` is "postgres", "redis", "postgres and redis" or the store of artifacts by its name.
+
+    It may have acted all the same.
+    """
 
     code = "unavailable"
 

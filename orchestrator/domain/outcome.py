@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain.retry import MAX_CRASHES, MOST_CRASHES, RetryPolicy, backoff
 from orchestrator.domain.states import RunStatus, State
+from orchestrator.domain.steps import Wait
 from orchestrator.domain.task import Claim, Settlement, TaskError
 
 
@@ -26,6 +27,13 @@ class Failed:
 @dataclass(frozen=True, slots=True)
 class Released:
     """The worker leaves and gives the task back: the attempt does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The handler waits, and holds no worker meanwhile."""
+
+    wait: Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Expired:
     """The task was not started before its `expires_at`."""
 
 
-Outcome = Succeeded | Failed | Released | Unbegun | Unfit | Crashed | Expired
+Outcome = Succeeded | Failed | Parked | Released | Unbegun | Unfit | Crashed | Expired
 
 
 def decide(
@@ -80,6 +88,8 @@ def decide(
     match outcome:
         case Released():
             return replace(counted, state=State.QUEUED, run_status=RunStatus.RELEASED, attempt=claim.attempt - 1)
+        case Parked(wait):
+            return replace(counted, state=State.WAITING, run_status=RunStatus.PARKED, wait=wait)
         case Unbegun():
             return not_begun
         case Unfit(error, wait_seconds):

@@ -54,3 +54,4 @@ class RunStatus(StrEnum):
     RELEASED = "released"  # given back by a worker that left; not counted as an attempt
     CRASHED = "crashed"  # its worker vanished
     CANCELLED = "cancelled"  # stopped while it ran
+    PARKED = "parked"  # the task waits; its next run goes on from the steps it has finished

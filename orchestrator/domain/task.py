@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
 from orchestrator.domain.states import RunStatus, State
+from orchestrator.domain.steps import Wait
 
 DEFAULT_QUEUE = "default"
 
@@ -44,6 +45,8 @@ class NewTask:
     """Accepted into a full queue too."""
     asked_again: bool = False
     """An earlier try may have been kept under this id, and may have run."""
+    called: bool = False
+    """Its parent waits for its end."""
 
     @property
     def state(self) -> State:
@@ -70,6 +73,8 @@ class Entry:
     expires_at_us: int | None = None
     retrying: bool = False
     """A delayed entry waits as `retrying` rather than `scheduled`."""
+    called: bool = False
+    """Its parent is to be woken when it ends."""
     restored: bool = False
     """Put back from Postgres, where it is checked once more before it starts; it counts to no epoch."""
 
@@ -127,6 +132,8 @@ class Settlement:
     result: bytes | None = None
     error: TaskError | None = None
     progress: bytes | None = None
+    wait: Wait | None = None
+    """What a task waits for that is parked."""
 
 
 @dataclass(slots=True)

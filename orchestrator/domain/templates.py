@@ -7,18 +7,21 @@ is an error, never an empty text. A dotted name is a key first: `body.items` is 
 Values come from strangers, so nothing here grows faster than they do: no loops, and no repetition of texts.
 """
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any
 
 import orjson
-from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateError, Undefined, nodes, pass_context, pass_eval_context
 from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_CHARACTERS = 10_000
 MAX_OUTPUT_BYTES = 1_000_000
+_MOST_INDENT = 8
 
 Variables = Mapping[str, Any]
 
@@ -31,11 +34,21 @@ _METHODS = frozenset(
     """.split()  # noqa: SIM905 - as a list it would be half a screen long
 )
 _STATEMENTS = (nodes.Output, nodes.TemplateData, nodes.If)
-_TROUBLE = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+_TROUBLE = (
+    TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError, RecursionError,
+)  # fmt: skip
 
 
 class BadTemplate(ValueError):
-    """A template that cannot be used, or does not fit the values; the text says what is wrong."""
+    """A template that cannot be used, or does not fit the values; the text says what is wrong.
+
+    For a template that stands in a file: `reason` is that text without the source, `line` the line if it is known.
+    """
+
+    def __init__(self, text: str, reason: str | None = None, line: int | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason or text
+        self.line = line
 
 
 class Template:
@@ -66,7 +79,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True)
         self.globals.clear()
         self.filters = {name: filter_ for name, filter_ in FILTERS.items() if name not in _FILTERS_WITHOUT}
-        self.filters |= {"replace": _replace, "join": _join}
+        self.filters |= {"replace": _replace, "join": _join, "map": _map, "tojson": _tojson}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping) and attribute in obj:
@@ -101,7 +114,56 @@ def _join(values: Any, between: str = "") -> str:
     return between.join(texts)
 
 
+@pass_context
+def _map(context: Context, *values: Any, **options: Any) -> Iterator[Any]:
+    made = 0
+    for part in FILTERS["map"](context, *values, **options):
+        made += len(part) if isinstance(part, str) else 0
+        if made > MAX_OUTPUT_BYTES:
+            raise SecurityError(f"map makes more than {MAX_OUTPUT_BYTES} characters")
+        yield part
+
+
+@pass_eval_context
+def _tojson(context: nodes.EvalContext, value: Any, indent: int | None = None) -> Any:
+    if indent is not None and indent > _MOST_INDENT:
+        raise SecurityError(f"tojson indents by at most {_MOST_INDENT}")
+    return FILTERS["tojson"](context, value, indent)
+
+
 _SANDBOX = _Sandbox()
+
+
+def reads(source: str) -> list[tuple[str, ...]]:
+    """Return what a sound template looks at: each name and the keys written behind it, as often as they are used."""
+    if "{" not in source:
+        return []
+    found: list[tuple[str, ...]] = []
+    left: list[nodes.Node] = [_SANDBOX.parse(source)]
+    while left:
+        node = left.pop()
+        path = _path(node.node if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) else node)
+        if path is None:
+            left.extend(node.iter_child_nodes())
+            continue
+        found.append(path[:-1] if isinstance(node, nodes.Call) else path)
+        left.extend(node.iter_child_nodes(only=("args", "kwargs")))
+    return found
+
+
+def _path(node: nodes.Node) -> tuple[str, ...] | None:
+    """Return the keys of `name.key["key"]`; None for another kind of expression."""
+    keys: list[str] = []
+    while not isinstance(node, nodes.Name):
+        match node:
+            case nodes.Getattr():
+                keys.append(node.attr)
+            case nodes.Getitem(arg=nodes.Const(value=str() as key)):
+                keys.append(key)
+            case _:
+                return None
+        node = node.node
+    return (node.name, *reversed(keys))
 
 
 def _compiled(value: Any) -> Callable[[Variables], Any]:
@@ -126,14 +188,19 @@ def _text(source: str) -> Callable[[Variables], Any]:
         body = _SANDBOX.parse(source).body
         for node in (inner for statement in body for inner in (statement, *statement.find_all(nodes.Stmt))):
             if not isinstance(node, _STATEMENTS):
-                raise BadTemplate(f"{source!r}: only expressions and if are for templates, not {type(node).__name__}")
+                reason = f"only expressions and if are for templates, not {type(node).__name__}"
+                raise BadTemplate(f"{source!r}: {reason}", reason, node.lineno)
         alone = _only_expression(source)
         if alone is None:
             template = _SANDBOX.from_string(source)
-            return lambda variables: _guarded(source, lambda: template.render(variables))
+            return lambda variables: _guarded(source, lambda: template.render(variables), _line_of)
         expression = _SANDBOX.compile_expression(alone, undefined_to_none=False)
+    except (RecursionError, SyntaxError) as error:  # Python's own limits, met while it is parsed or compiled
+        reason = f"it is too deep: {type(error).__name__}"
+        raise BadTemplate(f"{source[:100]!r}...: {reason}", reason) from None
     except TemplateError as error:
-        raise BadTemplate(f"{source!r} is not a template: {error}") from None
+        line = getattr(error, "lineno", None)
+        raise BadTemplate(f"{source!r} is not a template: {error}", str(error), line) from None
     return lambda variables: _guarded(source, lambda: expression(variables))
 
 
@@ -146,11 +213,19 @@ def _only_expression(source: str) -> str | None:
     return "".join(text for _, text in tokens[1:-1])
 
 
-def _guarded(source: str, render: Callable[[], Any]) -> Any:
+def _guarded(
+    source: str, render: Callable[[], Any], line_of: Callable[[Exception], int | None] = lambda _: None
+) -> Any:
     try:
         value = render()
         if isinstance(value, Undefined):
             str(value)  # a strict one raises, with the name that is missing
     except _TROUBLE as error:
-        raise BadTemplate(f"{source!r}: {error}") from None
+        raise BadTemplate(f"{source!r}: {error}", str(error), line_of(error)) from None
     return value
+
+
+def _line_of(error: Exception) -> int | None:
+    """Return the line of the template at which rendering failed; Jinja2 writes it into the traceback."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    return lines[-1] if lines else None

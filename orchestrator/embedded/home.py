@@ -2,7 +2,7 @@
 
     postgres/ valkey/   the servers' own files         secrets.json   the servers' passwords
     token               the API's admin token          run/           lock, ports.json, up.json (what runs)
-    logs/               what the processes say
+    logs/               what the processes say         artifacts/     the files that tasks keep
 
 Everything is readable by its owner only. One process at a time holds the lock; the kernel frees it when that ends.
 """
@@ -47,6 +47,7 @@ class Home:
         self.postgres = self.folder / "postgres"
         self.valkey = self.folder / "valkey"
         self.logs = self.folder / "logs"
+        self.artifacts = self.folder / "artifacts"
         self._token = self.folder / "token"
         self._secrets = self.folder / "secrets.json"
         self._run = self.folder / "run"
@@ -110,7 +111,7 @@ class Home:
 
     def wipe(self) -> None:
         """Forget everything but the lock, which the caller holds. Nothing that is not ours is touched."""
-        for folder in (self.postgres, self.valkey, self.logs):
+        for folder in (self.postgres, self.valkey, self.logs, self.artifacts):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self._token, self._secrets, self._run / "ports.json"):
             file.unlink(missing_ok=True)

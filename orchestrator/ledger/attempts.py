@@ -10,8 +10,10 @@ import orjson
 
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.states import RunStatus, State
+from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim, Settlement
 from orchestrator.ledger.database import Database
+from orchestrator.ledger.records import step_of
 from orchestrator.ledger.statements import load
 
 _SQL = load("attempts")
@@ -66,10 +68,23 @@ class Attempts:
         kept = await self._database.value(_SQL["save_step"], claim.entry.id, claim.fence, name, result.decode())
         return kept is True
 
-    async def steps(self, task_id: TaskId) -> dict[str, bytes]:
-        """Return the JSON results of a task's finished steps by name."""
+    async def steps(self, task_id: TaskId) -> dict[str, Step]:
+        """Return what a task has finished or begun, by name."""
         rows = await self._database.rows(_SQL["steps"], task_id)
-        return {row["name"]: row["result"].encode() for row in rows}
+        return {row["name"]: step_of(row) for row in rows}
+
+    async def begin_steps(self, claim: Claim, steps: Sequence[Step]) -> dict[str, Step]:
+        """Keep calls and sleeps that begin, and return them as they were first begun; empty for a stale attempt."""
+        rows = await self._database.rows(
+            _SQL["begin_steps"],
+            claim.entry.id,
+            claim.fence,
+            [step.name for step in steps],
+            [step.kind for step in steps],
+            [step.child_id for step in steps],
+            [step.wake_at for step in steps],
+        )
+        return {row["name"]: step_of(row) for row in rows}
 
 
 def settle_columns(endings: Sequence[Settlement], late: bool) -> tuple[list[object], ...]:

@@ -32,12 +32,14 @@ class Moves:
         run_ats: Sequence[datetime | None],
         *,
         only_dead: bool = False,
+        restart: str | None = None,
     ) -> list[Task]:
         """Open final tasks again, each due at its moment or now, with no attempt used; return those opened.
 
-        An `expires_at` that has passed is forgotten. A key that was let go stays free.
+        An `expires_at` that has passed is forgotten. A key that was let go stays free. `restart` is the step to begin
+        at, "" for the beginning, None to keep all that has succeeded.
         """
-        rows = await self._unhurried.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead)
+        rows = await self._unhurried.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead, restart)
         return [task_of(row) for row in rows]
 
     async def expiring(self, limit: int) -> list[TaskId]:

@@ -67,6 +67,7 @@ def inserted(task: NewTask) -> bytes:
         "tags": task.tags or None,
         "parent_id": task.parent_id,
         "always": task.always or None,
+        "called": task.called or None,
     }
     line = {
         "id": task.id,
@@ -201,6 +202,7 @@ def _task(line: _Line, payload: bytes) -> NewTask:
         line.get("tags", {}),
         line.get("parent_id"),
         line.get("always", False),
+        called=line.get("called", False),
     )
 
 

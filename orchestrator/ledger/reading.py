@@ -8,9 +8,10 @@ import orjson
 from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
 from orchestrator.domain.ids import TaskId, Tenant, task_id
 from orchestrator.domain.states import State
+from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import Task
 from orchestrator.ledger.database import Database
-from orchestrator.ledger.records import task_of
+from orchestrator.ledger.records import step_view_of, task_of
 from orchestrator.ledger.statements import load
 
 _SQL = load("reading")
@@ -52,6 +53,10 @@ class Reading:
     async def _page_of_few(self, wanted: TaskFilter, narrowed: tuple[object, ...]) -> list[asyncpg.Record]:
         tags = None if wanted.tag is None else orjson.dumps(dict([wanted.tag])).decode()
         return await self._database.rows(_SQL["page_of_few"], *narrowed, tags, wanted.parent_id)
+
+    async def list_steps(self, tenant: Tenant, task_id: TaskId) -> list[StepView]:
+        """Return what a task has finished or begun, the first first."""
+        return [step_view_of(row) for row in await self._database.rows(_SQL["list_steps"], tenant, task_id)]
 
     async def dead(self, tenant: Tenant, wanted: DeadFilter, before: TaskId | None, limit: int) -> list[Task]:
         """Return dead letters that fit, newest first, below the id `before`."""

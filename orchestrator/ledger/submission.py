@@ -110,6 +110,7 @@ def _columns(tasks: Sequence[NewTask]) -> tuple[list[Any], ...]:
         _sparse([task.expires_at for task in tasks]),
         [task.created_at for task in tasks],
         [task.traceparent for task in tasks],
+        _sparse([task.called or None for task in tasks]),
     )
 
 

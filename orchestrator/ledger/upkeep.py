@@ -1,9 +1,11 @@
 """Upkeep: what the chores ask, to rebuild the queue, open epochs, remember pauses and forget old tasks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.artifact import FileKey
+from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.task import Entry
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.reading import CLOCKS_APART, id_at
@@ -11,6 +13,14 @@ from orchestrator.ledger.records import entry_of
 from orchestrator.ledger.statements import load
 
 _SQL = load("upkeep")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was forgotten: how many tasks, and the files of theirs that nobody names any more."""
+
+    tasks: int
+    files: list[FileKey]
 
 
 class Upkeep:
@@ -55,10 +65,12 @@ class Upkeep:
         """Return the names of the queues that are paused now."""
         return {row["name"] for row in await self._database.rows(_SQL["paused_queues"])}
 
-    async def prune(self, finished_before: datetime, limit: int) -> int:
-        """Delete the oldest tasks that ended before a moment, with their runs, events and steps; return how many."""
+    async def prune(self, finished_before: datetime, limit: int) -> Pruned:
+        """Delete the oldest tasks that ended before a moment, with their runs, events, steps and artifacts."""
         newest = id_at(finished_before, CLOCKS_APART)
-        return await self._unhurried.change(_SQL["prune"], newest, finished_before, limit)
+        rows = await self._unhurried.rows(_SQL["prune"], newest, finished_before, limit)
+        found = [FileKey(row["bucket"], row["task_id"], Fence(row["fence"]), row["id"]) for row in rows if row["id"]]
+        return Pruned(rows[0]["tasks"], found)
 
     async def ping(self) -> None:
         """Return when Postgres answered; raises Unavailable."""

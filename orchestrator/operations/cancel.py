@@ -2,9 +2,12 @@
 
 Postgres first: from its commit on, no attempt can write. Then the queue forgets the task and tells the worker,
 which stops the handler within a second. A process that dies in between, or finds Redis away, leaves a lease or an
-entry of a final task; the `strays` chore drops it within seconds. A queued one that is claimed sooner does start;
-it is stopped when its attempt is to be recorded, and if it is over by then its result is refused.
+entry of a final task; the `strays` chore drops it within seconds, and `orphans` cancels its children. A queued one
+that is claimed sooner does start; it is stopped when its attempt is to be recorded, and if it is over by then its
+result is refused.
 """
+
+from contextlib import suppress
 
 import structlog
 
@@ -14,6 +17,7 @@ from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
 from orchestrator.operations.fences import fresh_fence
+from orchestrator.operations.wake import wake_parents
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.cancel")
@@ -34,8 +38,22 @@ async def cancel(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
         cancelled = await runtime.ledger.cancel(tenant, task_id, await fresh_fence(runtime))
         if cancelled is not None:
             await _tell(runtime, cancelled)
+            await cancel_children(runtime, tenant, task_id)
+            await wake_parents(runtime, [task_id])
             return cancelled
     raise Conflict("the task was started anew each time it was about to be cancelled; try again")
+
+
+async def cancel_children(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:
+    """Cancel what a cancelled task called and what has not ended, and so on down."""
+    for child_id in await runtime.ledger.called_children([task_id]):
+        await cancel_orphan(runtime, tenant, child_id)
+
+
+async def cancel_orphan(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:
+    """Cancel a task whose parent was cancelled, unless it has ended meanwhile."""
+    with suppress(NotFound, Conflict):
+        await cancel(runtime, tenant, task_id)
 
 
 async def _read(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:

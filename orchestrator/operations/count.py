@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.money import to_usd
 from orchestrator.runtime import Runtime
 from orchestrator.telemetry.metrics import STORED, Gauges, render
 
@@ -22,6 +23,7 @@ async def scrape(runtime: Runtime) -> bytes:
         workers=len(await runtime.presence.workers()),
         dead_letters=await _dead_letters(runtime),
         outbox_depth=await runtime.queue.outbox_depth(),
+        budget_used_usd=await _budget_used(runtime),
     )
     return render(stored, gauges)
 
@@ -32,6 +34,16 @@ async def _dead_letters(runtime: Runtime) -> int | None:
         return None
     try:
         return await runtime.ledger.dead_letters()
+    except Unavailable:
+        return None
+
+
+async def _budget_used(runtime: Runtime) -> dict[tuple[str, str], float] | None:
+    """None while Postgres, which alone knows, is away."""
+    if runtime.standby.postgres.silent:
+        return None
+    try:
+        return {(use.provider, use.model): to_usd(use.cost_nano) for use in await runtime.ledger.usage_by_model(None)}
     except Unavailable:
         return None
 

@@ -171,6 +171,7 @@ def _entry(task: NewTask, late: bool = False) -> Entry:
         traceparent=task.traceparent,
         ready_at_us=_us(task.run_at),
         expires_at_us=_us(task.expires_at),
+        called=task.called,
         restored=late or task.asked_again,
     )
 

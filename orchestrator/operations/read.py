@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+from orchestrator.domain.artifact import StoredArtifact
 from orchestrator.domain.errors import InvalidCursor, InvalidId, NotFound, Unavailable
 from orchestrator.domain.events import OPENING, Event, EventKind
 from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
 from orchestrator.domain.ids import TaskId, Tenant, parse_task_id
 from orchestrator.domain.states import FINAL, State
+from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import Run, Task
 from orchestrator.operations.recall import ended, newest, recall
 from orchestrator.operations.standby import leave
@@ -76,12 +78,29 @@ async def runs(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> list[Run]:
     return await runtime.ledger.runs(tenant, task_id)
 
 
+async def steps(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> list[StepView]:
+    """Return what a task has finished or begun, the first first. Raises NotFound."""
+    await _known(runtime, tenant, task_id)
+    return await runtime.ledger.list_steps(tenant, task_id)
+
+
 async def events(
     runtime: Runtime, tenant: Tenant, task_id: TaskId, after: int, limit: int, kinds: Sequence[EventKind] | None = None
 ) -> list[Event]:
     """Return the task's events behind a place, in order: told ones and statuses. Raises NotFound."""
     await _known(runtime, tenant, task_id)
     return await runtime.ledger.events(tenant, task_id, after, limit, kinds)
+
+
+async def artifacts(
+    runtime: Runtime, tenant: Tenant, task_id: TaskId, cursor: str | None, limit: int
+) -> Page[StoredArtifact]:
+    """Return a task's artifacts, oldest first. Raises NotFound, or InvalidCursor."""
+    after = _open_cursor(cursor)
+    await _known(runtime, tenant, task_id)
+    found = await runtime.ledger.artifacts(tenant, task_id, after, limit + 1)
+    last = TaskId(found[limit - 1].file.id) if len(found) > limit else None
+    return Page(found[:limit], last and _close_cursor(last))
 
 
 async def opening(runtime: Runtime, task: Task) -> Event | None:

@@ -3,15 +3,20 @@
 Postgres first; the outbox while Postgres is away, or for tasks whose insert still waits there.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.outbox import RecordKind, Write
+from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
 from orchestrator.ledger import outbox_records
 from orchestrator.operations.patience import patiently
 from orchestrator.operations.standby import appended, early, written
 from orchestrator.runtime import Runtime
+
+_RELAYED_SECONDS = 0.2
+"""How often it is looked whether the relay has brought a task's row."""
 
 
 async def record(
@@ -80,13 +85,33 @@ async def save_step(runtime: Runtime, claim: Claim, name: str, result: bytes) ->
     return (await record(runtime, claim.worker, [claim.entry.id], direct, write))[0]
 
 
-async def load_steps(runtime: Runtime, task_id: TaskId) -> dict[str, bytes]:
-    """Return the JSON results of a task's finished steps by name.
+async def begin_steps(runtime: Runtime, claim: Claim, steps: Sequence[Step]) -> dict[str, Step]:
+    """Keep calls and sleeps that begin, and return them as they were first begun; empty for a stale attempt.
+
+    Waits while Postgres is away, and until it has the task: they mean nothing without it.
+    """
+    while True:
+        begun = await patiently(runtime.clock, lambda: runtime.ledger.begin_steps(claim, steps))
+        if begun or not await is_on_its_way(runtime, claim.entry.id):
+            return begun
+
+
+async def is_on_its_way(runtime: Runtime, task_id: TaskId) -> bool:
+    """Whether a task that Postgres does not know comes to it through the outbox; True after a moment, to ask again."""
+    if not await patiently(runtime.clock, lambda: early(runtime, [task_id])):
+        return False
+    await asyncio.sleep(_RELAYED_SECONDS)
+    return True
+
+
+async def load_steps(runtime: Runtime, task_id: TaskId) -> dict[str, Step]:
+    """Return what a task has finished or begun, by name.
 
     Waits for Postgres, which alone has those of earlier lives of the task; a worker without Postgres has what was kept
     through the outbox while the task lives.
     """
-    late = await patiently(runtime.clock, lambda: runtime.queue.steps(task_id))
+    found = await patiently(runtime.clock, lambda: runtime.queue.steps(task_id))
+    late = {name: Step(name, result) for name, result in found.items()}
     if runtime.standby.isolated:
         return late
     return {**await patiently(runtime.clock, lambda: runtime.ledger.steps(task_id)), **late}

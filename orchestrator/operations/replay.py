@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from orchestrator.domain.errors import Conflict, NotFound, Unavailable
+from orchestrator.domain.errors import Conflict, InvalidInput, Issue, NotFound, Unavailable
 from orchestrator.domain.events import OPENING
 from orchestrator.domain.filters import DeadFilter
 from orchestrator.domain.ids import TaskId, Tenant
@@ -22,17 +22,33 @@ _log = structlog.get_logger("orchestrator.replay")
 MOST_AT_ONCE = 10_000
 
 
-async def retry(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
-    """Run a final task again. Raises NotFound, or Conflict when it has not ended."""
+async def retry(runtime: Runtime, tenant: Tenant, task_id: TaskId, restart: str | None = None) -> Task:
+    """Run a final task again; what it had finished answers from its steps.
+
+    `restart` forgets the step of that name and all that came later, "" forgets every step. Raises NotFound, Conflict
+    when it has not ended, or InvalidInput for a step that it does not have.
+    """
     task = await runtime.ledger.read(tenant, task_id)
     if task is None:
         raise NotFound(f"no task {task_id}")
     if task.status not in FINAL:  # found out before a fence is spent on it
         raise Conflict(f"the task is {task.status.value}; only a task that has ended can be run again")
-    reopened = await _reopen(runtime, tenant, [task_id], rate_per_second=None)
+    if restart:
+        await _check_step(runtime, task_id, restart)
+    reopened = await _reopen(runtime, tenant, [task_id], rate_per_second=None, restart=restart)
     if not reopened:
         raise Conflict("somebody else asked to run the task again at the same moment")
     return reopened[0]
+
+
+async def _check_step(runtime: Runtime, task_id: TaskId, name: str) -> None:
+    known = await runtime.ledger.steps(task_id)
+    if name not in known:
+        listed = ", ".join(repr(step) for step in known) or "none"
+        raise InvalidInput(
+            f"the task has no step {name[:200]!r}; it has: {listed[:2000]}",
+            [Issue("/from_step", "name a step of GET /tasks/{id}/steps, or leave it out")],
+        )
 
 
 async def replay_dead(
@@ -54,6 +70,7 @@ async def _reopen(
     rate_per_second: float | None,
     *,
     only_dead: bool = False,
+    restart: str | None = None,
 ) -> list[Task]:
     if not ids:
         return []
@@ -63,7 +80,7 @@ async def _reopen(
         for place in range(len(ids))
     ]
     fence = await fresh_fence(runtime)
-    tasks = await runtime.ledger.reopen(tenant, ids, fence, due, only_dead=only_dead)
+    tasks = await runtime.ledger.reopen(tenant, ids, fence, due, only_dead=only_dead, restart=restart)
     try:
         await runtime.queue.enqueue(await runtime.ledger.entries_of([task.id for task in tasks]))
         for task in tasks:

@@ -70,6 +70,8 @@ class Origin:
     """The limit of a door that has one of its own; None is the system's."""
     always: bool = False
     """Accepted into a full queue too: what comes in by a webhook would not come again."""
+    child_id: TaskId | None = None
+    """The id that a parent keeps for a task it calls, and waits for."""
 
 
 def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
@@ -81,7 +83,9 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     if handler is None:
         raise UnknownType(request.type, runtime.handlers.known())
     payload = _encoded(request.payload, origin.most_payload_bytes or runtime.limits.max_body_bytes)
-    handler.decode(payload)
+    value = handler.decode(payload)
+    if handler.check is not None:
+        handler.examine(value, runtime.handlers)
     created_at = runtime.clock.stamp()
     run_at = request.run_at
     if run_at is not None or request.delay_seconds is not None or request.expires_at is not None:
@@ -89,7 +93,7 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     key, lifetime, limits = request.idempotency_key, request.key_lifetime, runtime.limits
     fingerprint = b"" if key is None else _fingerprint(request)
     key_expires_at = created_at + timedelta(seconds=lifetime) if isinstance(lifetime, int) else None
-    task_id, queue = runtime.clock.task_id(), request.queue or handler.queue or DEFAULT_QUEUE
+    task_id, queue = origin.child_id or runtime.clock.task_id(), request.queue or handler.queue or DEFAULT_QUEUE
     traceparent = runtime.traces.send(task_id, queue, origin.traceparent) or runtime.clock.traceparent()
     priority = _chosen(request.priority, handler.priority, DEFAULT)
     max_retries = _chosen(request.max_retries, handler.max_retries, limits.max_retries)
@@ -99,6 +103,8 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         task_id, origin.tenant, request.type, payload, fingerprint, created_at, traceparent, queue, priority,
         max_retries, timeout_seconds, key, lifetime == "until_final", key_expires_at, run_at, request.expires_at,
         request.tags, origin.parent_id, origin.always,
+        # It may have been called before by an attempt that died.
+        asked_again=origin.child_id is not None, called=origin.child_id is not None,
     )  # fmt: skip
 
 

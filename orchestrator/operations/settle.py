@@ -20,6 +20,7 @@ from orchestrator.ledger import outbox_records
 from orchestrator.ledger.database import REFUSED
 from orchestrator.operations.patience import patiently
 from orchestrator.operations.standby import appended, early, written
+from orchestrator.operations.wake import wake_parents
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.settle")
@@ -52,6 +53,9 @@ async def _directly(runtime: Runtime, worker: WorkerId, asked: list[Settlement])
         crash.at("recorded")
         await patiently(runtime.clock, lambda: runtime.queue.settle(worker, kept, counts))
         crash.at("settled")
+        await wake_parents(
+            runtime, [ending.claim.entry.id for ending in kept if ending.claim.entry.called and ending.state in FINAL]
+        )
     return accepted
 
 

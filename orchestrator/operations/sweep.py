@@ -22,6 +22,7 @@ from orchestrator.domain.task import Claim, Settlement
 from orchestrator.operations.fences import fresh_fence
 from orchestrator.operations.rebuild import restore
 from orchestrator.operations.settle import settle
+from orchestrator.operations.wake import wake_parents
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.sweep")
@@ -111,4 +112,5 @@ async def expire(runtime: Runtime) -> int:
         for task_id in ids:
             body = {"status": State.EXPIRED.value, "attempt": 0}
             await runtime.feed.publish_status(task_id, fence, OUTCOME, body, runtime.clock.now())
+        await wake_parents(runtime, ids)
     return len(ids)

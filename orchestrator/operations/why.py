@@ -32,12 +32,31 @@ async def why(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Why:
         return Why(task.status, "final", f"it has ended: {task.status.value}")
     if task.status is State.RUNNING:
         return await _running(runtime, task)
+    if task.status is State.WAITING:
+        return await _waiting(runtime, task)
     try:
         standing = await runtime.queue.standing(task_id)
         serving = [card for card in await workers(runtime) if not card.queues or task.queue in card.queues]
     except Unavailable:
         return Why(task.status, "redis_away", "Redis cannot be reached; tasks start again when it is back")
     return _cause(task, standing, serving, runtime.clock.now())
+
+
+async def _waiting(runtime: Runtime, task: Task) -> Why:
+    """What a parked task waits for."""
+    wait = await runtime.ledger.wait_of(task.id)
+    due_at = None if wait is None else wait.wake_at
+    if wait is not None and wait.children:
+        live = await runtime.ledger.live_among(wait.children)
+        which = ", ".join(f"{task_id} ({status.value})" for task_id, status in live[:3])
+        more = f" and {len(live) - 3} more" if len(live) > 3 else ""
+        return Why(task.status, "waiting_for_children", f"it waits for its child {which}{more}", due_at=due_at)
+    if wait is not None and wait.lock is not None:
+        holder = await runtime.ledger.lock_holder(task.tenant, wait.lock)
+        return Why(task.status, "waiting_for_lock", f"it waits for the lock {wait.lock!r}, which task {holder} holds")
+    if due_at is not None:
+        return Why(task.status, "sleeping", f"it sleeps until {due_at:%Y-%m-%dT%H:%M:%SZ}", due_at=due_at)
+    return Why(task.status, "waking", "what it waited for has come; it is queued within seconds")
 
 
 async def _running(runtime: Runtime, task: Task) -> Why:

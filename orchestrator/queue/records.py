@@ -2,8 +2,8 @@
 
 Fields of `aurea:tasks:{id}`:
   task       JSON array of what never changes: queue, priority, tenant, type, max_retries, timeout_seconds,
-             traceparent, expires_at in µs or null. One field for eight saves a third of a queued task's memory,
-             and is parsed in one call
+             traceparent, expires_at in µs or null, and 1 behind them if its parent called it. One field for all
+             saves a third of a queued task's memory, and is parsed in one call
   payload    the JSON the caller sent
   status     the public state name
   epoch      under which it was put in the queue; 0 when there was none
@@ -37,7 +37,7 @@ def write_record(entry: Entry, attempt: int, crashes: int) -> list[Arg]:
     """Return fields and values of the task's hash, but status and epoch, which the scripts write."""
     facts = (
         entry.queue, entry.priority, entry.tenant, entry.type, entry.max_retries, entry.timeout_seconds,
-        entry.traceparent, entry.expires_at_us,
+        entry.traceparent, entry.expires_at_us, *((1,) if entry.called else ()),
     )  # fmt: skip
     record: list[Arg] = ["task", dumps(facts), "payload", entry.payload]
     if attempt:
@@ -102,11 +102,13 @@ def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Cl
     _, now_us, open_epoch, *rows = reply
     claims = []
     for record, payload, crashes, epoch, task_id, fence, attempt, score in rows:
-        queue, priority, tenant, type_name, max_retries, timeout_seconds, traceparent, expires_at_us = loads(record)
+        (
+            queue, priority, tenant, type_name, max_retries, timeout_seconds, traceparent, expires_at_us, *called
+        ) = loads(record)  # fmt: skip
         ready_at_us = score - priority * step_us
         entry = Entry(
             task_id.decode(), tenant, type_name, queue, priority, payload, max_retries, timeout_seconds, traceparent,
-            attempt - 1, int(crashes or 0), ready_at_us, expires_at_us,
+            attempt - 1, int(crashes or 0), ready_at_us, expires_at_us, called=bool(called),
         )  # fmt: skip
         expired = expires_at_us is not None and attempt == 1 and expires_at_us <= now_us
         claims.append(
@@ -148,7 +150,9 @@ def read_held(reply: Sequence[Any], task_id: TaskId, step_us: int) -> Held | Non
     live = read_live(values)
     if live is None:
         return None
-    queue, priority, tenant, type_name, max_retries, timeout_seconds, traceparent, expires_at_us = loads(record)
+    (
+        queue, priority, tenant, type_name, max_retries, timeout_seconds, traceparent, expires_at_us, *called
+    ) = loads(record)  # fmt: skip
     lease = values[2]
     if lease is not None:
         place = lease.rsplit(b" ", 1)[1]
@@ -157,7 +161,7 @@ def read_held(reply: Sequence[Any], task_id: TaskId, step_us: int) -> Held | Non
         ready_at_us = int(float(due_at_us))
     entry = Entry(
         task_id, tenant, type_name, queue, priority, payload, max_retries, timeout_seconds, traceparent,
-        live.attempt, int(crashes or 0), ready_at_us, expires_at_us, live.status is State.RETRYING,
+        live.attempt, int(crashes or 0), ready_at_us, expires_at_us, live.status is State.RETRYING, bool(called),
     )  # fmt: skip
     return Held(entry, live, asked, settled)
 

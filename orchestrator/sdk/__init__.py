@@ -18,6 +18,7 @@ async def resize(payload: Resize, ctx: Context) -> dict:
 Raise `Terminal` to fail for good and `Retry` to say when; anything else is retried with backoff.
 """
 
+from orchestrator.domain.errors import Issue
 from orchestrator.sdk.artifact import Artifact
 from orchestrator.sdk.calls import Call, ChildFailed
 from orchestrator.sdk.context import Config, Context, SyncContext, SyncHttp
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "Context",
     "Handler",
+    "Issue",
     "Message",
     "ModelReply",
     "ModelRequest",

@@ -5,19 +5,22 @@ and never a task.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from orchestrator.domain.errors import InvalidInput, Issue
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.sdk.options import Options, check_options
+from orchestrator.sdk.partial import lasting, unknown_fields
 from orchestrator.sdk.signature import inspect_function
 
 Kind = Literal["async", "thread", "process"]
+Check = Callable[[Any, "Mapping[str, Handler]"], Iterable[Issue]]
 
 _MOST_ISSUES = 20
 
@@ -42,6 +45,8 @@ class Handler:
     memory_mb: int | None
     queue: str | None
     priority: int | None
+    check: Check | None = None
+    """Looks at a payload that fits the model, when a task is submitted."""
     _adapter: TypeAdapter[Any] = field(repr=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -65,7 +70,33 @@ class Handler:
         try:
             return self._adapter.validator.validate_json(payload)
         except ValidationError as error:
-            raise _refusal(self.name, error) from None
+            issues = [Issue("/payload" + _pointer(each["loc"]), each["msg"]) for each in _findings(error)]
+            raise _refusal(self.name, issues) from None
+
+    def examine(self, payload: Any, types: Mapping[str, "Handler"]) -> None:
+        """Ask the handler's own `check` about what `decode` gave. Raises InvalidInput with its issues."""
+        found = [] if self.check is None else list(self.check(payload, types))
+        if found:
+            raise _refusal(self.name, [Issue("/payload" + issue.pointer, issue.detail) for issue in found])
+
+    def misfits(self, payload: Any, unknown: Collection[str] = ()) -> list[Issue]:
+        """Return what is wrong with a payload of which some places are not known yet, whatever they will hold.
+
+        `unknown` are the JSON pointers of those places; pointers begin at the payload. Fields that the model would
+        pass over in silence count as wrong: nobody writes them on purpose.
+        """
+        if "" in unknown:
+            return []
+        try:
+            text = orjson.dumps(payload)
+        except TypeError as error:
+            return [Issue("", f"has to be JSON: {error}")]
+        ignored = unknown_fields(self.payload_model, payload)
+        try:
+            self._adapter.validator.validate_json(text)
+        except ValidationError as error:
+            return ignored + lasting(_findings(error), payload, unknown)
+        return ignored
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the payload."""
@@ -83,6 +114,7 @@ def task(
     memory_mb: int | None = None,
     queue: str | None = None,
     priority: int | None = None,
+    check: Check | None = None,
 ) -> Callable[[Callable[..., Any]], Handler]:
     """Make the function below it the handler of the task type `name`.
 
@@ -90,6 +122,9 @@ def task(
     parameter, if there is one, receives the context. `async def` runs on the worker's loop, `def` in a thread;
     `isolation="process"` gives either a process of its own, which a timeout or a cancellation really ends, and on
     Linux `memory_mb` more memory than it holds when the handler starts.
+
+    `check(payload, types)` looks at a payload that fits the model, when a task is submitted and before it is kept:
+    it returns an `Issue` for each fault, with its JSON pointer inside the payload. `types` are all handlers by name.
     """
     options = check_options(
         name=name,
@@ -101,6 +136,7 @@ def task(
         memory_mb=memory_mb,
         queue=queue,
         priority=priority,
+        check=check,
     )
     return lambda function: _handler(function, options)
 
@@ -124,17 +160,21 @@ def _handler(function: Callable[..., Any], options: Options) -> Handler:
         memory_mb=options.memory_mb,
         queue=options.queue,
         priority=options.priority,
+        check=options.check,
         _adapter=signature.adapter,
     )
 
 
-def _refusal(name: str, error: ValidationError) -> InvalidInput:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    issues = [Issue(_pointer(each["loc"]), each["msg"]) for each in found[:_MOST_ISSUES]]
-    listed = "; ".join(f"{issue.pointer}: {issue.detail}" for issue in issues)
-    return InvalidInput(f"the payload does not fit {name!r}: {listed}", issues)
+def _findings(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
+def _refusal(name: str, issues: Sequence[Issue]) -> InvalidInput:
+    told = issues[:_MOST_ISSUES]
+    listed = "; ".join(f"{issue.pointer}: {issue.detail}" for issue in told)
+    return InvalidInput(f"the payload does not fit {name!r}: {listed}", told)
 
 
 def _pointer(path: tuple[int | str, ...]) -> str:
     """Return the JSON pointer (RFC 6901) of a field of the payload."""
-    return "/payload" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -9,11 +9,13 @@ Stop = Literal["end", "tool", "length", "refusal"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What a model asks for."""
+    """What a model asks for. Hand it back as it came, in the turn of the assistant that goes before the result."""
 
     id: str
     name: str
     arguments: dict[str, Any]
+    origin: dict[str, Any] | None = field(default=None, repr=False)
+    """On a turn's first call: the turn in its provider's own words, thinking included, which that provider wants back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The options of `@task`, checked when the module is imported."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,6 +24,7 @@ class Options(BaseModel):
     memory_mb: Annotated[int, Field(gt=0)] | None
     queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None
     priority: Annotated[int, Field(ge=MOST_URGENT, le=LOWEST)] | None
+    check: Callable[..., Any] | None
 
     @model_validator(mode="after")
     def _memory_needs_a_process(self) -> Self:

@@ -56,7 +56,7 @@ METRICS = (
     ),
     Metric("aurea_queue_depth", "gauge", ("queue",), "Tasks that are due and held by nobody."),
     Metric("aurea_queue_oldest_age_seconds", "gauge", ("queue",), "Since the first task in order became ready."),
-    Metric("aurea_budget_used_usd", "gauge", ("provider", "model"), "Spent on models today."),
+    Metric("aurea_budget_used_usd", "gauge", ("provider", "model"), "Spent on models today, by the whole system."),
     Metric("aurea_tasks_running", "gauge", (), "Tasks under a lease."),
     Metric("aurea_workers", "gauge", (), "Live worker processes."),
     Metric("aurea_dead_letters", "gauge", (), "Tasks that failed for good and wait for a decision."),
@@ -71,11 +71,11 @@ class Gauges:
 
     queue_depth: Mapping[str, int] = field(default_factory=dict)
     queue_oldest_age_seconds: Mapping[str, float] = field(default_factory=dict)
-    budget_used_usd: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    budget_used_usd: Mapping[tuple[str, str], float] | None = field(default_factory=dict)
+    """None when nobody knows: no sample then; likewise `dead_letters`."""
     tasks_running: int = 0
     workers: int = 0
     dead_letters: int | None = 0
-    """None when nobody knows: no sample then."""
     outbox_depth: int = 0
 
 

@@ -7,6 +7,7 @@ sampled as much as all the rest of it.
 
 from contextvars import Token
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from opentelemetry import context, trace
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
@@ -30,6 +31,9 @@ from opentelemetry.trace import (
 
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.task import Claim
+
+HIDE_PATH = "hide_path"
+"""The request extension that keeps the path of its URL out of the trace."""
 
 
 def export_to(endpoint: str, sample: float, service: str) -> TracerProvider:
@@ -167,8 +171,12 @@ def _traceparent(span: SpanContext) -> str:
 
 
 async def _hide_query(span: Span, request: Any) -> None:
-    """A query string may hold a key: keep the URL of the span without it."""
+    """A query string may hold a key, a path too if the request's extension `hide_path` says so: the span's URL is
+    kept without them.
+    """
     attributes = getattr(span, "attributes", None) or {}
+    is_secret = bool((request.extensions or {}).get(HIDE_PATH))
     for name in ("http.url", "url.full"):
         if name in attributes:
-            span.set_attribute(name, str(attributes[name]).partition("?")[0])
+            url = urlsplit(str(attributes[name]))
+            span.set_attribute(name, urlunsplit((url.scheme, url.netloc, "/" if is_secret else url.path, "", "")))

@@ -1,21 +1,21 @@
 """One attempt in a test: the worker's own executor over a bench that is all memory."""
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 import httpx2
 import orjson
 
-from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
 from orchestrator.domain.ids import DEFAULT_TENANT, Fence, WorkerId
-from orchestrator.domain.outcome import Failed, Outcome, Succeeded
+from orchestrator.domain.outcome import Failed, Outcome, Parked, Succeeded
 from orchestrator.domain.task import DEFAULT_QUEUE, Claim, Entry, TaskError
-from orchestrator.sdk import Config, Handler
+from orchestrator.sdk import Artifact, Call, ChildFailed, Config, Handler, ModelRequest
 from orchestrator.testing.clock import FakeClock
-from orchestrator.testing.record import Logged, Progress, Record
+from orchestrator.testing.outside import Outside, Script
+from orchestrator.testing.record import Answer, Logged, Progress, Record
 from orchestrator.worker.bench import Bench, Submission
 from orchestrator.worker.context import AttemptContext
 from orchestrator.worker.encoding import encode_json
@@ -38,33 +38,66 @@ class FakeContext(AttemptContext):
         steps: Mapping[str, Any] | None = None,
         config: Mapping[str, str] | None = None,
         http: httpx2.AsyncClient | None = None,
-        clock: Clock | None = None,
+        clock: FakeClock | None = None,
         timeout_seconds: float = _TIMEOUT_SECONDS,
+        children: Mapping[str, Answer] | None = None,
+        models: Script = (),
     ) -> None:
         clock = clock or FakeClock()
-        self.record = Record(clock, steps or {})
-        bench = _bench(self.record, clock, config, http)
+        self.record = Record(clock, steps or {}, children)
+        self.outside = Outside(self.record, clock, models)
+        bench = _bench(self.record, self.outside, clock, config, http)
         super().__init__(_claim("fake", b"{}", attempt, timeout_seconds, clock), bench)
+        self._clock = clock
+
+    async def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]:
+        """Children end at once."""
+        answers = [self.record.call(call) for call in calls]
+        failed = next((answer for answer in answers if isinstance(answer, ChildFailed)), None)
+        if failed is not None and not return_exceptions:
+            raise failed
+        return answers
+
+    async def sleep(self, seconds: float, *, name: str | None = None) -> None:
+        """Time passes at once."""
+        self._clock.advance(seconds)
 
 
 class TaskRun:
     """What became of one attempt. In an async test it has to be awaited first."""
 
-    def __init__(self, handler: Handler, claim: Claim, bench: Bench, record: Record) -> None:
+    def __init__(
+        self, handler: Handler, claim: Claim, bench: Bench, record: Record, outside: Outside, clock: FakeClock
+    ) -> None:
         self._handler = replace(handler, isolation=None)
         self._claim = claim
         self._bench = bench
         self._record = record
+        self._outside = outside
+        self._clock = clock
         self._outcome: Outcome | None = None
 
     def __await__(self) -> Generator[Any, Any, "TaskRun"]:
         if self._outcome is None:
             try:
                 executor = Executor(Handlers([self._handler]), self._bench)
-                self._outcome = yield from executor.run(self._claim).__await__()
+                yield from self._run(executor).__await__()
             finally:
                 self._bench.threads.close()
         return self
+
+    async def _run(self, executor: Executor) -> None:
+        """Run it until it ends: a wait is over at once, and one that was killed is an attempt more."""
+        while self._outcome is None:
+            outcome = await executor.run(self._claim)
+            if self._record.killed:
+                self._record.revive()
+                number = self._claim.attempt + 1
+                self._claim = replace(self._claim, fence=Fence(self._claim.fence + 1), attempt=number)
+            elif not isinstance(outcome, Parked):
+                self._outcome = outcome
+            elif outcome.wait.wake_at is not None and not outcome.wait.children:
+                self._clock.advance(max(0.0, (outcome.wait.wake_at - self._clock.now()).total_seconds()))
 
     def __repr__(self) -> str:
         return f"TaskRun(result={self.result!r}, error={self.error!r})"
@@ -108,7 +141,23 @@ class TaskRun:
 
     @property
     def submitted(self) -> list[Submission]:
+        """The tasks it handed in, and those it called."""
         return self._record.submitted
+
+    @property
+    def artifacts(self) -> list[tuple[Artifact, bytes]]:
+        """The files it stored, by name the last."""
+        return self._outside.artifacts
+
+    @property
+    def requests(self) -> list[ModelRequest]:
+        """What it asked models."""
+        return self._outside.requests
+
+    @property
+    def boundaries(self) -> int:
+        """How many places there were at which `kill_at` can end an attempt."""
+        return self._record.boundaries
 
 
 def run_task(
@@ -119,20 +168,29 @@ def run_task(
     steps: Mapping[str, Any] | None = None,
     config: Mapping[str, str] | None = None,
     http: httpx2.AsyncClient | None = None,
-    clock: Clock | None = None,
+    clock: FakeClock | None = None,
     timeout_seconds: float | None = None,
+    children: Mapping[str, Answer] | None = None,
+    models: Script = (),
+    kill_at: int | None = None,
 ) -> TaskRun:
     """Run one attempt of a handler and return what became of it.
 
     `payload` is a JSON value or the handler's model; `steps` are the results of steps that finished in an earlier
     attempt; `config` is all that the handler finds in its configuration. The timeout is the handler's own and passes
     in real time. A handler with a process of its own runs in this one.
+
+    A sleep passes at once, on the clock of the test. `children` are the results of the tasks it calls, by type: a
+    value, a function of the payload, or an exception. `models` are the answers of models, in their order, or a
+    function of the request. With `kill_at` the attempt dies, as by `kill -9`, at the n-th of the run's `boundaries`
+    (each before or behind something that is kept), and the task is run again from what was kept.
     """
     clock = clock or FakeClock()
-    record = Record(clock, steps or {})
+    record = Record(clock, steps or {}, children, kill_at)
+    outside = Outside(record, clock, models)
     seconds = timeout_seconds or handler.timeout_seconds or _TIMEOUT_SECONDS
     claim = _claim(handler.name, encode_json(payload, "the payload"), attempt, seconds, clock)
-    run = TaskRun(handler, claim, _bench(record, clock, config, http), record)
+    run = TaskRun(handler, claim, _bench(record, outside, clock, config, http), record, outside, clock)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -144,7 +202,7 @@ async def _finish(run: TaskRun) -> TaskRun:
     return await run
 
 
-def _claim(name: str, payload: bytes, attempt: int, timeout_seconds: float, clock: Clock) -> Claim:
+def _claim(name: str, payload: bytes, attempt: int, timeout_seconds: float, clock: FakeClock) -> Claim:
     entry = Entry(
         id=clock.task_id(),
         tenant=DEFAULT_TENANT,
@@ -167,7 +225,13 @@ def _claim(name: str, payload: bytes, attempt: int, timeout_seconds: float, cloc
     )
 
 
-def _bench(record: Record, clock: Clock, config: Mapping[str, str] | None, http: httpx2.AsyncClient | None) -> Bench:
+def _bench(
+    record: Record,
+    outside: Outside,
+    clock: FakeClock,
+    config: Mapping[str, str] | None,
+    http: httpx2.AsyncClient | None,
+) -> Bench:
     def client() -> httpx2.AsyncClient:
         return http if http is not None else _no_client()
 
@@ -176,6 +240,7 @@ def _bench(record: Record, clock: Clock, config: Mapping[str, str] | None, http:
         journal=record,
         steps=record,
         submit=record.submit,
+        services=outside,
         http=client,
         config=Config(dict(config or {})),
         max_result_bytes=_MAX_RESULT_BYTES,

@@ -1,7 +1,8 @@
 """What an attempt under test told, kept and submitted."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -9,7 +10,10 @@ import orjson
 from orchestrator.clock import Clock
 from orchestrator.domain.events import EventKind, Told
 from orchestrator.domain.ids import TaskId
+from orchestrator.domain.states import State
+from orchestrator.domain.steps import Child, Step
 from orchestrator.domain.task import Claim
+from orchestrator.sdk import Call, ChildFailed
 from orchestrator.worker.bench import Submission
 from orchestrator.worker.encoding import encode_json
 
@@ -26,15 +30,33 @@ class Progress:
     text: str
 
 
+Answer = Any
+"""Of a child: its result, a function of its payload that gives one, or an exception that it failed with."""
+
+
+class Killed(BaseException):
+    """The attempt under test dies here, as by `kill -9`."""
+
+
 class Record:
     """A worker's journal, steps and way to submit, in memory; everything in the order in which it happened."""
 
-    def __init__(self, clock: Clock, steps: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        steps: Mapping[str, Any],
+        children: Mapping[str, Answer] | None = None,
+        kill_at: int | None = None,
+    ) -> None:
         self.submitted: list[Submission] = []
-        """The tasks it handed in: `type`, `payload`, `key` and the options."""
+        """The tasks it handed in or called: `type`, `payload`, `key` and the options."""
+        self.boundaries = 0
+        self.killed = False
         self._clock = clock
+        self._children = children or {}
+        self._kill_at = kill_at
         self._told: list[tuple[EventKind, dict[str, Any]]] = []
-        self._kept = {name: encode_json(value, f"the step {name!r}") for name, value in steps.items()}
+        self._kept = {name: Step(name, encode_json(value, f"the step {name!r}")) for name, value in steps.items()}
 
     @property
     def logs(self) -> list[Logged]:
@@ -50,8 +72,27 @@ class Record:
 
     @property
     def steps(self) -> dict[str, Any]:
-        """The finished steps, those it was given included."""
-        return {name: orjson.loads(result) for name, result in self._kept.items()}
+        """The results of the finished steps, those it was given included."""
+        return {name: orjson.loads(step.result) for name, step in self._kept.items() if step.result is not None}
+
+    @contextmanager
+    def boundary(self) -> Iterator[None]:
+        """Something is kept here: an attempt may die before it and behind it."""
+        self._pass()
+        yield
+        self._pass()
+
+    def _pass(self) -> None:
+        if self.killed:  # a handler that lives on in an `except` or `finally` does nothing any more
+            raise Killed
+        self.boundaries += 1
+        if self.boundaries == self._kill_at:
+            self.killed = True
+            raise Killed
+
+    def revive(self) -> None:
+        """The next attempt begins."""
+        self.killed = False
 
     def append(self, told: Told) -> None:
         self._told.append((told.kind, orjson.loads(told.data)))
@@ -59,13 +100,48 @@ class Record:
     async def room(self) -> None:
         return
 
-    async def load(self, task_id: TaskId) -> Mapping[str, bytes]:
+    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
         return self._kept
 
+    async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
+        with self.boundary():
+            self._kept = {step.name: step for step in steps} | self._kept
+        return {step.name: self._kept[step.name] for step in steps}
+
     async def save(self, claim: Claim, name: str, result: bytes) -> bool:
-        self._kept[name] = result
+        with self.boundary():
+            self._kept[name] = Step(name, result)
         return True
 
     async def submit(self, claim: Claim, submission: Submission) -> TaskId:
+        for name, step in self._kept.items():
+            if submission.child_id is not None and step.child_id == submission.child_id:
+                self._kept[name] = replace(step, child=self._child(submission))
         self.submitted.append(submission)
-        return self._clock.task_id()
+        return submission.child_id or self._clock.task_id()
+
+    def call(self, call: Call) -> Any:
+        """Return a child's result, or the ChildFailed that stands for it, at once."""
+        submission = Submission(call.type, call.payload, child_id=self._clock.task_id())
+        self.submitted.append(submission)
+        child = self._child(submission)
+        if child.status is State.FAILED:
+            return ChildFailed(str(submission.child_id), call.type, child.status.value, child.error)
+        return orjson.loads(child.result or b"null")
+
+    def _child(self, submission: Submission) -> Child:
+        if submission.type not in self._children:
+            raise RuntimeError(
+                f"the handler calls {submission.type!r}: give the test children={{{submission.type!r}: ...}}"
+            )
+        answer = self._children[submission.type]
+        try:
+            if callable(answer):
+                answer = answer(submission.payload)
+            if isinstance(answer, Exception):
+                raise answer
+        except Exception as error:  # noqa: BLE001 - the child's
+            kind = type(error).__name__
+            told = {"type": kind, "message": str(error), "retryable": False, "fingerprint": kind}
+            return Child(State.FAILED, None, told)
+        return Child(State.SUCCEEDED, encode_json(answer, f"the result of {submission.type!r}"))

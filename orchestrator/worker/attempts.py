@@ -25,6 +25,7 @@ from orchestrator.domain.outcome import Expired, Failed, Outcome, Released, Unbe
 from orchestrator.domain.retry import RetryPolicy, is_suspect
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Settlement
+from orchestrator.operations.park import park
 from orchestrator.operations.settle import settle
 from orchestrator.runtime import Runtime
 from orchestrator.telemetry import logs
@@ -187,7 +188,9 @@ class Attempts:
         try:
             await self._journal.flush(claim)
             await self._recorder.forget(claim)
-            if ending is not None:
+            if ending is not None and ending.wait is not None:
+                await park(self._runtime, self._worker, ending)
+            elif ending is not None:
                 await self._settling.submit(ending)
                 self._report(ending)
         except Exception as error:  # noqa: BLE001 - nor its settlement

@@ -5,19 +5,25 @@ The worker, the child process of an isolated handler, and `orchestrator.testing`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.clock import Clock
 from orchestrator.domain.events import Told
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
-from orchestrator.sdk import Config
+from orchestrator.sdk import Artifact, Config, ModelReply, ModelRequest
+from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.threads import Threads
 
 if TYPE_CHECKING:  # the child process of a handler that makes no calls does not pay for the import
     import httpx2
+
+
+Telling = Callable[[str | None], Awaitable[None]]
 
 
 class Journal(Protocol):
@@ -31,10 +37,13 @@ class Journal(Protocol):
 
 
 class Steps(Protocol):
-    """The finished steps of tasks."""
+    """The steps of tasks."""
 
-    async def load(self, task_id: TaskId) -> Mapping[str, bytes]:
-        """Return the JSON results of a task's finished steps by name."""
+    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
+        """Return what a task has finished or begun, by name."""
+
+    async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
+        """Keep calls and sleeps that begin; return them as they were first begun, none for a stale attempt."""
 
     async def save(self, claim: Claim, name: str, result: bytes) -> bool:
         """Keep a result under the claim's fence; False when a newer fence exists and nothing was kept."""
@@ -46,15 +55,38 @@ class Submission:
 
     type: str
     payload: Any
-    key: str
+    key: str | None = None
     priority: int | None = None
     queue: str | None = None
     delay_seconds: float | None = None
+    max_retries: int | None = None
+    timeout_seconds: float | None = None
+    child_id: TaskId | None = None
+    """Of a task that is called: the parent waits for it under this id."""
 
 
 class Submit(Protocol):
     async def __call__(self, claim: Claim, submission: Submission) -> TaskId:
         """Return once the task is kept. Raises the errors of operations.submit."""
+
+
+class Services(Protocol):
+    """What an attempt may ask for besides."""
+
+    async def take_lock(self, claim: Claim, name: str) -> Fence | None:
+        """Return the lock's fence, None while another task holds it. Raises LeaseLost."""
+
+    async def release_lock(self, claim: Claim, name: str) -> None: ...
+
+    async def keep_artifact(
+        self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket
+    ) -> Artifact: ...
+
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Telling) -> ModelReply | datetime:
+        """Ask a model; `tell` hears the text as it grows, None when what it has heard is to be dropped.
+
+        Returns a moment when the money does not reach until then and the request is to wait.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +97,7 @@ class Bench:
     journal: Journal
     steps: Steps
     submit: Submit
+    services: Services
     http: Callable[[], httpx2.AsyncClient]
     """Gives the one client, opened at the first call or before."""
     config: Config

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from orchestrator.sdk import Config, SyncContext, SyncHttp
+from orchestrator.sdk import Artifact, Call, Config, ModelReply, ModelRequest, SyncContext, SyncHttp
+from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.context import AttemptContext
 
 if TYPE_CHECKING:
     import httpx2
 
 T = TypeVar("T")
+
+
+class Interrupted(BaseException):
+    """The attempt has ended, or is parked, while its thread waited: the handler is left from here."""
 
 
 class BlockingContext(SyncContext):
@@ -70,7 +77,7 @@ class BlockingContext(SyncContext):
         if inspect.iscoroutinefunction(fn):
             raise TypeError(f"the step {name!r} of a plain def handler needs a plain function, not an async one")
         with self._context.one_at_a_time(name):
-            kept = self._wait(self._context.recall, name)
+            kept = self._wait(self._context.finished, name)
             if kept is None:
                 kept = self._wait(self._context.keep, name, fn(*args, **kwargs))
         return orjson.loads(kept)
@@ -89,9 +96,45 @@ class BlockingContext(SyncContext):
             self._context.submit, type, payload, key=key, priority=priority, queue=queue, delay_seconds=delay_seconds
         )
 
+    def call(
+        self,
+        type: str,  # noqa: A002 - the word for it everywhere else
+        payload: Any,
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        max_retries: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Any:
+        return self.call_all([Call(type, payload, name, priority, queue, max_retries, timeout_seconds)])[0]
+
+    def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]:
+        return self._wait(self._context.call_all, calls, return_exceptions=return_exceptions)
+
+    def sleep(self, seconds: float, *, name: str | None = None) -> None:
+        self._wait(self._context.sleep, seconds, name=name)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[int]:
+        lock = self._context.lock(name)
+        yield self._wait(lock.__aenter__)
+        self._wait(lock.__aexit__, None, None, None)
+
+    def artifact(
+        self, name: str, data: bytes | str, *, content_type: str | None = None, bucket: Bucket = "orchestrator"
+    ) -> Artifact:
+        return self._wait(self._context.artifact, name, data, content_type=content_type, bucket=bucket)
+
+    def generate(self, name: str, request: ModelRequest) -> ModelReply:
+        return self._wait(self._context.generate, name, request)
+
     def _wait(self, call: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any) -> T:
         self._context.telling.check_open()  # before the loop is asked: it may be gone as well
-        return asyncio.run_coroutine_threadsafe(call(*args, **kwargs), self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(call(*args, **kwargs), self._loop).result()
+        except concurrent.futures.CancelledError:
+            raise Interrupted from None
 
 
 class BlockingHttp(SyncHttp):

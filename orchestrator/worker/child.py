@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from orchestrator.clock import SystemClock
 from orchestrator.discovery import load
 from orchestrator.domain.errors import HandlerBroken, LeaseLost
-from orchestrator.domain.outcome import Failed, Succeeded
+from orchestrator.domain.outcome import Failed, Parked, Succeeded
 from orchestrator.sdk import Config, Handler
 from orchestrator.worker.bench import Bench
 from orchestrator.worker.context import AttemptContext
@@ -53,7 +53,7 @@ async def serve(connection: socket.socket) -> None:
     listening.cancel()
 
 
-async def _attempt(start: Frame, worker: RemoteWorker) -> Succeeded | Failed:
+async def _attempt(start: Frame, worker: RemoteWorker) -> Succeeded | Failed | Parked:
     claim = read_claim(start["claim"])
     try:
         handler = _find(start["source"], start["name"])
@@ -64,6 +64,7 @@ async def _attempt(start: Frame, worker: RemoteWorker) -> Succeeded | Failed:
         journal=worker,
         steps=worker,
         submit=worker.submit,
+        services=worker,
         http=functools.cache(lambda: _open_client(start)),
         config=Config(start["config"]),
         max_result_bytes=start["max_result_bytes"],
@@ -72,9 +73,9 @@ async def _attempt(start: Frame, worker: RemoteWorker) -> Succeeded | Failed:
     memory_mb = start["memory_mb"]
     if memory_mb is not None:
         _limit_memory(memory_mb)
-    worker.begin()
+    worker.begun()
     outcome = await perform(handler, context)
-    context.telling.close()
+    context.close()
     if isinstance(outcome, Failed) and outcome.error.type == MemoryError.__name__ and memory_mb is not None:
         message = f"it needed more than its {memory_mb} MB (memory_mb)"
         return replace(outcome, error=replace(outcome.error, message=message))

@@ -5,31 +5,41 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.steps import Step, StepKind, Wait
 from orchestrator.domain.task import Claim
-from orchestrator.sdk import Config, Context
+from orchestrator.sdk import Artifact, Call, ChildFailed, Config, Context, ModelReply, ModelRequest
+from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.bench import Bench, Submission
+from orchestrator.worker.calls import Calls
 from orchestrator.worker.encoding import clean, encode_json, encode_result
+from orchestrator.worker.lock import Lock
+from orchestrator.worker.replies import read_reply
 from orchestrator.worker.telling import Telling
+from orchestrator.worker.waits import Waits
 
 if TYPE_CHECKING:
     import httpx2
 
 LONGEST_STEP_NAME = 200
+_BINARY = "application/octet-stream"
 
 
 class AttemptContext(Context):
     """Made when an attempt starts, closed when it ends. Use it on the loop's thread."""
 
-    __slots__ = ("_finished", "_running", "_submitted", "bench", "claim", "lost", "started_at", "telling")
+    __slots__ = (
+        "_calls", "_kept", "_running", "_submitted", "bench", "claim", "lost", "started_at", "telling", "waits",
+    )  # fmt: skip
 
     def __init__(self, claim: Claim, bench: Bench, started_at: datetime | None = None) -> None:
         self.claim = claim
@@ -38,7 +48,9 @@ class AttemptContext(Context):
         self.telling = Telling(claim, bench)
         self.lost = False
         """A write was refused for a newer fence: nothing of this attempt counts any more."""
-        self._finished: dict[str, bytes] | None = None
+        self.waits = Waits()
+        self._calls: Calls | None = None
+        self._kept: dict[str, Step] | None = None
         self._running: set[str] = set()
         self._submitted: Counter[str] = Counter()
 
@@ -67,6 +79,11 @@ class AttemptContext(Context):
         return self.bench.config
 
     @property
+    def calls(self) -> Calls:
+        self._calls = self._calls or Calls(self)
+        return self._calls
+
+    @property
     def http(self) -> httpx2.AsyncClient:
         self.telling.check_open()
         return self.bench.http()
@@ -84,8 +101,8 @@ class AttemptContext(Context):
         await self.bench.journal.room()
 
     async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        with self.one_at_a_time(name):
-            kept = await self.recall(name)
+        with self.one_at_a_time(name), self.waits.acting():
+            kept = await self.finished(name)
             if kept is None:
                 if inspect.iscoroutinefunction(fn):
                     value = await fn(*args, **kwargs)
@@ -99,8 +116,7 @@ class AttemptContext(Context):
     @contextmanager
     def one_at_a_time(self, name: str) -> Iterator[None]:
         """Hold a step's name while it runs. Raises RuntimeError when it is held, ValueError when it is no name."""
-        if not isinstance(name, str) or not name or len(name) > LONGEST_STEP_NAME or clean(name) != name:
-            raise ValueError(f"a step's name is text of 1 to {LONGEST_STEP_NAME} characters, not {name!r:.300}")
+        self.check_name(name)
         if name in self._running:
             raise RuntimeError(f"the step {name!r} is still running: give each step its own name")
         self._running.add(name)
@@ -109,13 +125,29 @@ class AttemptContext(Context):
         finally:
             self._running.discard(name)
 
-    async def recall(self, name: str) -> bytes | None:
-        """Return the JSON result of a finished step."""
+    def check_name(self, name: str) -> None:
+        """Raises ValueError when it cannot name a step, a call or a lock."""
+        if not isinstance(name, str) or not name or len(name) > LONGEST_STEP_NAME or clean(name) != name:
+            raise ValueError(f"a name is text of 1 to {LONGEST_STEP_NAME} characters, not {name!r:.300}")
+
+    async def recall(self, name: str) -> Step | None:
+        """Return what is kept under a name."""
         self.telling.check_open()
-        if self._finished is None:
+        if self._kept is None:
             loaded = dict(await self.bench.steps.load(self.task_id))
-            self._finished = self._finished or loaded  # another step may have loaded them meanwhile
-        return self._finished.get(name)
+            self._kept = self._kept or loaded  # another step may have loaded them meanwhile
+        return self._kept.get(name)
+
+    def remember(self, steps: Mapping[str, Step]) -> None:
+        """Keep in mind what was begun."""
+        self._kept = (self._kept or {}) | dict(steps)
+
+    async def finished(self, name: str) -> bytes | None:
+        """Return the JSON result of a finished step. Raises RuntimeError for the name of a call or a sleep."""
+        kept = await self.recall(name)
+        if kept is not None and kept.kind is not StepKind.STEP:
+            raise RuntimeError(f"the name {name!r} is a {kept.kind}'s already: give the step another")
+        return None if kept is None else kept.result
 
     async def keep(self, name: str, value: Any) -> bytes:
         """Store a step's result and return its JSON. Raises LeaseLost when a newer fence exists."""
@@ -124,8 +156,8 @@ class AttemptContext(Context):
         if not await self.bench.steps.save(self.claim, name, result):
             self.lost = True
             raise LeaseLost(self.task_id, self.fence)
-        if self._finished is not None:
-            self._finished[name] = result
+        if self._kept is not None:
+            self._kept[name] = Step(name, result)
         return result
 
     async def submit(
@@ -142,7 +174,70 @@ class AttemptContext(Context):
         payload = orjson.loads(encode_json(payload, f"the payload of a submitted {type!r}"))
         key = key or self._derived_key([type, payload, priority, queue, delay_seconds])
         submission = Submission(type, payload, key, priority, queue, delay_seconds)
-        return await self.bench.submit(self.claim, submission)
+        with self.waits.acting():
+            return await self.bench.submit(self.claim, submission)
+
+    async def call(
+        self,
+        type: str,  # noqa: A002 - the word for it everywhere else
+        payload: Any,
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        max_retries: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Any:
+        return (await self.call_all([Call(type, payload, name, priority, queue, max_retries, timeout_seconds)]))[0]
+
+    async def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]:
+        self.telling.check_open()
+        answers = await self.calls.call(calls)
+        failed = next((answer for answer in answers if isinstance(answer, ChildFailed)), None)
+        if failed is not None and not return_exceptions:
+            raise failed
+        return answers
+
+    async def sleep(self, seconds: float, *, name: str | None = None) -> None:
+        self.telling.check_open()
+        await self.calls.sleep(seconds, name)
+
+    def lock(self, name: str) -> Lock:
+        return Lock(self, name)
+
+    async def artifact(
+        self, name: str, data: bytes | str, *, content_type: str | None = None, bucket: Bucket = "orchestrator"
+    ) -> Artifact:
+        self.telling.check_open()
+        content = data.encode() if isinstance(data, str) else bytes(data)
+        kind = content_type or guess_type(name)[0] or ("text/plain" if isinstance(data, str) else _BINARY)
+        with self.waits.acting():
+            return await self.bench.services.keep_artifact(self.claim, name, content, kind, bucket)
+
+    async def generate(self, name: str, request: ModelRequest) -> ModelReply:
+        with self.one_at_a_time(name):
+            with self.waits.acting():
+                kept = await self.finished(name)
+                if kept is None:
+                    answer = await self.bench.services.generate(self.claim, name, request, self.grow)
+                    if isinstance(answer, ModelReply):
+                        kept = await self.keep(name, answer)
+            if kept is None and isinstance(answer, datetime):
+                await self.waits.on(Wait(wake_at=answer))
+        return read_reply(kept or b"")
+
+    async def grow(self, text: str | None) -> None:
+        """Tell a piece of a model's text; None drops what was told of it."""
+        if text is None:
+            self.telling.drop_tokens()
+        else:
+            self.telling.token(text)
+        await self.bench.journal.room()
+
+    def close(self) -> None:
+        """The attempt has ended: nothing more is told, nobody waits any more."""
+        self.telling.close()
+        self.waits.close()
 
     def _derived_key(self, asked: list[Any]) -> str:
         """Everything asked for is part of the key, so that a retry which asks differently meets no conflict."""

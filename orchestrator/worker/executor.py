@@ -68,7 +68,7 @@ class Executor:
         except Exception as fault:  # noqa: BLE001 - of ours, not the handler's: the attempt ends all the same
             return fail(claim.entry.type, type(fault).__name__, str(fault))
         finally:
-            context.telling.close()
+            context.close()
 
 
 async def _within_timeout(claim: Claim, work: Coroutine[Any, Any, Outcome], awaited: Any) -> Outcome:

@@ -4,23 +4,39 @@ A handler decides with Terminal and Retry. An answer of an outside service decid
 are worth a retry, and its Retry-After is obeyed; other 4xx are not). Anything else is worth a retry.
 """
 
-import math
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from orchestrator.domain.errors import AddressRefused, InvalidInput, NotConfigured, TooLarge
+from orchestrator.domain.errors import (
+    AddressRefused,
+    BudgetExceeded,
+    InvalidInput,
+    ModelRefused,
+    ModelUnavailable,
+    NotConfigured,
+    PriceUnknown,
+    TooLarge,
+)
 from orchestrator.domain.outcome import Failed
+from orchestrator.domain.retry_after import seconds_asked
 from orchestrator.domain.task import TaskError
-from orchestrator.sdk import Handler, Retry, Terminal
+from orchestrator.sdk import ChildFailed, Handler, Retry, Terminal
 from orchestrator.worker.encoding import clean
 from orchestrator.worker.fingerprint import fingerprint, place_of
 
 LONGEST_MESSAGE = 2_000
-LONGEST_WAIT_SECONDS = 7 * 86_400.0
-"""A Retry-After beyond a week is taken for a mistake of the other side."""
 
-_TERMINAL = (Terminal, InvalidInput, TooLarge, AddressRefused, NotConfigured)
+_TERMINAL = (
+    Terminal,
+    ChildFailed,
+    InvalidInput,
+    TooLarge,
+    AddressRefused,
+    NotConfigured,
+    BudgetExceeded,
+    ModelRefused,
+    PriceUnknown,
+)
 _WORTH_A_RETRY = frozenset({408, 425, 429})
 
 
@@ -72,6 +88,8 @@ def _status_of(error: BaseException) -> int | None:
 def _wait_of(error: BaseException, now: datetime) -> float | None:
     if isinstance(error, Retry):
         return error.after
+    if isinstance(error, ModelUnavailable):
+        return error.retry_after_seconds
     return None if _status_of(error) is None else _asked_for(error, now)
 
 
@@ -82,19 +100,8 @@ def _asked_for(error: BaseException, now: datetime) -> float | None:
         if hasattr(headers, "get"):
             text = headers.get("retry-after") or headers.get("Retry-After")
             if text:
-                return _seconds(str(text).strip(), now)
+                return seconds_asked(str(text).strip(), now)
     return None
-
-
-def _seconds(text: str, now: datetime) -> float | None:
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(text) - now).total_seconds()
-        except (ValueError, TypeError):  # no date, or one that names no zone
-            return None
-    return min(LONGEST_WAIT_SECONDS, max(0.0, seconds)) if math.isfinite(seconds) else None
 
 
 def _peek(holder: Any, name: str) -> Any:

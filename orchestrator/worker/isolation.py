@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,14 +18,15 @@ from typing import Any
 
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.events import EventKind
-from orchestrator.domain.outcome import Crashed, Failed, Succeeded
+from orchestrator.domain.outcome import Crashed, Failed, Parked, Succeeded
 from orchestrator.domain.retry import is_suspect
 from orchestrator.sdk import Handler
 from orchestrator.worker.bench import Submission
 from orchestrator.worker.context import AttemptContext
 from orchestrator.worker.failure import fail, is_terminal
-from orchestrator.worker.frames import Frame, read_frame, read_outcome, write_frame
+from orchestrator.worker.frames import Frame, read_frame, read_outcome, read_step_list, write_frame
 from orchestrator.worker.output import Output
+from orchestrator.worker.replies import read_request
 
 LEAVE_SECONDS = 1.0
 """For a child that handed in its outcome to leave by itself."""
@@ -37,7 +39,9 @@ class _Child:
     writer: asyncio.StreamWriter
 
 
-async def run_in_process(handler: Handler, source: str, context: AttemptContext) -> Succeeded | Failed | Crashed:
+async def run_in_process(
+    handler: Handler, source: str, context: AttemptContext
+) -> Succeeded | Failed | Parked | Crashed:
     """Run one attempt in a child process; `source` is what `discovery.load` takes to find the handler again.
 
     When this call ends, by a cancellation too, nothing of the child's group is left. Raises LeaseLost.
@@ -107,7 +111,7 @@ def _start(handler: Handler, source: str, context: AttemptContext) -> Frame:
     }
 
 
-async def _serve(child: _Child, context: AttemptContext) -> Succeeded | Failed | None:
+async def _serve(child: _Child, context: AttemptContext) -> Succeeded | Failed | Parked | None:
     """Do what the child asks for until it has an outcome; None when it is gone without one."""
     with suppress(ConnectionError):
         while (frame := await read_frame(child.reader)) is not None:
@@ -139,6 +143,17 @@ async def _act(asked: Frame, context: AttemptContext) -> Any:
     match asked["op"]:
         case "load":
             return dict(await bench.steps.load(claim.entry.id))
+        case "begin":
+            return dict(await bench.steps.begin(claim, read_step_list(asked["steps"])))
+        case "take_lock":
+            return await bench.services.take_lock(claim, asked["name"])
+        case "release_lock":
+            return await bench.services.release_lock(claim, asked["name"])
+        case "artifact":
+            data, kind = b64decode(asked["data"]), asked["content_type"]
+            return await bench.services.keep_artifact(claim, asked["name"], data, kind, asked["bucket"])
+        case "generate":
+            return await bench.services.generate(claim, asked["step"], read_request(asked["request"]), context.grow)
         case "save":
             return await bench.steps.save(claim, asked["name"], asked["result"].encode())
         case "submit":

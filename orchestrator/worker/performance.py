@@ -5,7 +5,7 @@ import functools
 from typing import Any
 
 from orchestrator.domain.errors import LeaseLost
-from orchestrator.domain.outcome import Failed, Succeeded
+from orchestrator.domain.outcome import Failed, Parked, Succeeded
 from orchestrator.sdk import Handler
 from orchestrator.worker.blocking import BlockingContext
 from orchestrator.worker.context import AttemptContext
@@ -13,14 +13,16 @@ from orchestrator.worker.encoding import encode_result
 from orchestrator.worker.failure import judge
 
 
-async def perform(handler: Handler, context: AttemptContext) -> Succeeded | Failed:
-    """Return what the handler came to, whatever it raised.
+async def perform(handler: Handler, context: AttemptContext) -> Succeeded | Failed | Parked:
+    """Return what the handler came to, whatever it raised; what it is parked for when it waits.
 
     Raises LeaseLost, and CancelledError when the task it runs in was cancelled: then the handler's own last word,
     unless it is a result, does not count.
     """
     bench = context.bench
-    outcome: Succeeded | Failed
+    outcome: Succeeded | Failed | Parked
+    running, waits = asyncio.current_task(), context.waits
+    waits.begin(running)
     try:
         payload = handler.decode(context.claim.entry.payload)
         result = await _call(handler, payload, context)
@@ -28,10 +30,12 @@ async def perform(handler: Handler, context: AttemptContext) -> Succeeded | Fail
     except GeneratorExit:
         raise
     except BaseException as error:
-        running = asyncio.current_task()
-        if running is not None and running.cancelling():
+        parked = waits.parked
+        if running is not None and running.cancelling() > (parked is not None):
             raise asyncio.CancelledError from error
-        outcome = judge(error, handler, bench.clock.now())
+        outcome = judge(error, handler, bench.clock.now()) if parked is None else Parked(parked)
+    if waits.parked is not None and running is not None:
+        running.uncancel()  # also when the handler had a last word in spite of it
     if context.lost:  # also when the handler caught the exception that said so
         raise LeaseLost(context.task_id, context.fence)
     return outcome

@@ -1,24 +1,31 @@
-"""The worker as its child process sees it, at the other end of a socket: a journal, the steps, a way to submit."""
+"""The worker as its child process sees it, at the other end of a socket."""
 
 import asyncio
 import itertools
 import os
 import signal
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
+
+import orjson
 
 from orchestrator.domain.errors import AureaError
 from orchestrator.domain.events import Told
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
-from orchestrator.sdk import Terminal
-from orchestrator.worker.bench import Submission
-from orchestrator.worker.frames import Frame, read_frame, write_frame
+from orchestrator.sdk import Artifact, ModelReply, ModelRequest, Terminal
+from orchestrator.sdk.artifact import Bucket
+from orchestrator.worker.bench import Submission, Telling
+from orchestrator.worker.frames import Frame, read_frame, read_steps, write_frame
+from orchestrator.worker.replies import read_reply, write_request
 
 
 class RemoteWorker:
-    """Keeps the promises of the bench's Journal, Steps and Submit by asking the worker."""
+    """Keeps the promises of the bench's Journal, Steps, Submit and Services by asking the worker."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -26,7 +33,7 @@ class RemoteWorker:
         self._numbers = itertools.count()
         self._asked: dict[int, asyncio.Future[Frame]] = {}
 
-    def begin(self) -> None:
+    def begun(self) -> None:
         """Say that the handler begins; what went before was this process' start."""
         write_frame(self._writer, {"op": "begun"})
 
@@ -38,15 +45,33 @@ class RemoteWorker:
         """The worker reads no further while its journal is full, so the socket fills."""
         await self._writer.drain()
 
-    async def load(self, task_id: TaskId) -> Mapping[str, bytes]:
-        kept = await self._ask({"op": "load"})
-        return {name: result.encode() for name, result in kept.items()}
+    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
+        return read_steps(await self._ask({"op": "load"}))
+
+    async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
+        return read_steps(await self._ask({"op": "begin", "steps": list(steps)}))
 
     async def save(self, claim: Claim, name: str, result: bytes) -> bool:
         return bool(await self._ask({"op": "save", "name": name, "result": result}))
 
     async def submit(self, claim: Claim, submission: Submission) -> TaskId:
         return TaskId(await self._ask({"op": "submit", "submission": asdict(submission)}))
+
+    async def take_lock(self, claim: Claim, name: str) -> Fence | None:
+        fence: Fence | None = await self._ask({"op": "take_lock", "name": name})
+        return fence
+
+    async def release_lock(self, claim: Claim, name: str) -> None:
+        await self._ask({"op": "release_lock", "name": name})
+
+    async def keep_artifact(self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket) -> Artifact:
+        asked = {"op": "artifact", "name": name, "content_type": content_type, "bucket": bucket}
+        return Artifact(**await self._ask({**asked, "data": b64encode(data)}))
+
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Telling) -> ModelReply | datetime:
+        """The worker tells the text itself, as it grows."""
+        answer = await self._ask({"op": "generate", "step": step, "request": write_request(request)})
+        return datetime.fromisoformat(answer) if isinstance(answer, str) else read_reply(orjson.dumps(answer))
 
     async def hand_in(self, frame: Frame) -> None:
         write_frame(self._writer, frame)

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ import structlog
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
-from orchestrator.operations.record import load_steps, save_step
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.submit import Intake
 from orchestrator.queue.presence import WorkerCard
@@ -23,6 +21,7 @@ from orchestrator.worker.executor import Executor
 from orchestrator.worker.heartbeat import Connections, Heartbeat
 from orchestrator.worker.journal import Journal
 from orchestrator.worker.recorder import Recorder
+from orchestrator.worker.services import KeptSteps, Services
 from orchestrator.worker.threads import Threads
 from orchestrator.worker.worker import Worker
 
@@ -107,8 +106,9 @@ class WorkerService:
         return Bench(
             clock=runtime.clock,
             journal=self._journal,
-            steps=_Steps(runtime),
+            steps=KeptSteps(runtime),
             submit=self._submit,
+            services=Services(runtime),
             http=lambda: runtime.http,
             config=runtime.config,
             max_result_bytes=runtime.limits.max_result_bytes,
@@ -131,8 +131,10 @@ class WorkerService:
             priority=submission.priority,
             queue=submission.queue,
             delay_seconds=submission.delay_seconds,
+            max_retries=submission.max_retries,
+            timeout_seconds=submission.timeout_seconds,
         )
-        origin = Origin(claim.entry.tenant, claim.entry.traceparent, claim.entry.id)
+        origin = Origin(claim.entry.tenant, claim.entry.traceparent, claim.entry.id, child_id=submission.child_id)
         return (await self._intake.submit(request, origin)).task.id
 
 
@@ -155,16 +157,3 @@ class _Card:
             started_at=self._started_at,
             running=self._attempts.tasks(),
         )
-
-
-class _Steps:
-    """The finished steps of tasks, as operations keep them."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    async def load(self, task_id: TaskId) -> Mapping[str, bytes]:
-        return await load_steps(self._runtime, task_id)
-
-    async def save(self, claim: Claim, name: str, result: bytes) -> bool:
-        return await save_step(self._runtime, claim, name, result)

@@ -58,6 +58,10 @@ class Telling:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._send_tokens)
 
+    def drop_tokens(self) -> None:
+        """Say that the tokens told so far are to be dropped: another text begins. Raises AttemptEnded."""
+        self.tell(EventKind.TOKEN, encode_event({"text": "", "reset": True}))
+
     def tell(self, kind: EventKind, data: bytes) -> None:
         """Tell one event whose data is JSON. Raises AttemptEnded."""
         self.check_open()

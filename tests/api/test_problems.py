@@ -18,6 +18,7 @@ EXAMPLES: list[AureaError] = [
     errors.NotFound("no task"),
     errors.Conflict("it runs"),
     errors.QueueFull("default", 1),
+    errors.BudgetExceeded("task", limit_usd=1, spent_usd=0.5, reserved_usd=0.25, asked_usd=0.3, resets_at=None),
     errors.Unauthorized("send a token"),
     errors.SignatureRefused("no match"),
     errors.NotConfigured("A_SECRET", "to something"),

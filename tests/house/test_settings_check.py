@@ -10,6 +10,7 @@ from orchestrator.inspection import inspect
 from orchestrator.ledger.migrate import migrate
 from orchestrator.settings import Settings
 from tests.conftest import Servers
+from tests.fakes.s3 import ACCESS_KEY, REGION, SECRET_KEY, serve_s3
 from tests.faults.local_system import aurea
 from tests.faults.system import free_port
 
@@ -39,7 +40,7 @@ async def test_an_unmigrated_database_and_an_evicting_redis_are_found(own_server
         client.config_set("maxmemory-policy", "allkeys-lru")
     stores = {"database_url": own_servers.postgres.url, "redis_url": own_servers.valkey.url}
     found = await problems(**stores)
-    assert "_orchestrator.sql: run `aurea migrate`" in found["DATABASE_URL"]
+    assert all(part in found["DATABASE_URL"] for part in ("_orchestrator.sql", "run `aurea migrate`"))
     assert "noeviction" in found["REDIS_URL"]
     await migrate(own_servers.postgres.url)
     assert "DATABASE_URL" not in await problems(**stores)
@@ -51,6 +52,21 @@ async def test_a_wrong_password_and_a_server_away_are_told_without_the_secret(da
     assert "password authentication failed" in found["DATABASE_URL"]
     assert "127.0.0.1:1 cannot be used" in found["REDIS_URL"]
     assert "s3cret" not in str(found)
+
+
+async def test_the_store_of_artifacts_is_looked_at_when_it_is_not_a_folder() -> None:
+    with serve_s3("orchestrator", "content") as server:
+        given = {"aurea_artifacts": "s3", "aurea_artifacts_endpoint": server.url}
+        assert set(await problems(**given)) == {"AUREA_ARTIFACTS_ACCESS_KEY_ID"}
+        keys = {"aurea_artifacts_access_key_id": ACCESS_KEY, "aurea_artifacts_secret_access_key": SECRET_KEY}
+        given |= {"aurea_artifacts_region": REGION, **keys}
+        assert "AUREA_ARTIFACTS" not in await problems(**given)
+        wrong = await problems(**given | {"aurea_artifacts_secret_access_key": "s3cret"})
+        assert "403 SignatureDoesNotMatch" in wrong["AUREA_ARTIFACTS"]
+        assert "s3cret" not in str(wrong)
+        del server.buckets["content"]
+        assert "404 NoSuchBucket" in (await problems(**given))["AUREA_ARTIFACTS"]
+    assert "cannot be used now" in (await problems(**given))["AUREA_ARTIFACTS"]
 
 
 async def test_production_insists_on_servers_and_a_good_token() -> None:
@@ -70,6 +86,7 @@ async def test_unreadable_files_are_named(tmp_path: Path) -> None:
     assert "broken.py, line 1" in found["AUREA_HANDLERS"]
     assert "webhooks.toml cannot be read" in found["AUREA_WEBHOOK_RULES"]
     assert "nowhere.toml" in (await problems(aurea_webhook_rules=Path("nowhere.toml")))["AUREA_WEBHOOK_RULES"]
+    assert "no folder" in (await problems(aurea_content_templates=tmp_path / "none"))["AUREA_CONTENT_TEMPLATES"]
 
 
 def test_the_command_prints_all_of_it_and_exits_with_one(tmp_path: Path) -> None:

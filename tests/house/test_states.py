@@ -12,7 +12,8 @@ def sql_enum(name: str) -> list[str]:
     text = "\n".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
     body = re.search(rf"create type {name} as enum \((.*?)\);", text, re.DOTALL)
     assert body is not None
-    return re.findall(r"'(\w+)'", body.group(1))
+    later = re.findall(rf"alter type {name} add value '(\w+)'", text)
+    return re.findall(r"'(\w+)'", body.group(1)) + later
 
 
 def test_the_sql_type_lists_the_states_of_the_enum() -> None:

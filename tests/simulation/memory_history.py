@@ -57,7 +57,13 @@ def save_steps(tables: Tables, sql: str, *columns: Any) -> list[int]:
 
 
 def steps(tables: Tables, sql: str, task_id: str) -> list[Row]:
-    return [step for (owner, _), step in tables.steps.items() if owner == task_id]
+    return [
+        {
+            "name": step["name"], "kind": "step", "result": step["result"], "child_id": None, "wake_at": None,
+            "child_status": None, "child_result": None, "child_error": None,
+        }
+        for (owner, _), step in tables.steps.items() if owner == task_id
+    ]  # fmt: skip
 
 
 def repeated(tables: Tables, sql: str, *columns: Any) -> list[int]:

@@ -26,8 +26,16 @@ def cancel(tables: Tables, sql: str, tenant: str, task_id: str, fence: int) -> R
 
 
 def reopen(
-    tables: Tables, sql: str, tenant: str, ids: list[str], run_ats: list[datetime | None], fence: int, only_dead: bool
+    tables: Tables,
+    sql: str,
+    tenant: str,
+    ids: list[str],
+    run_ats: list[datetime | None],
+    fence: int,
+    only_dead: bool,
+    restart: str | None,
 ) -> list[Row]:
+    """Nothing is begun anew from a step, and nobody calls: steps stay."""
     opened, now = [], tables.now()
     due = dict(zip(ids, run_ats, strict=True))
     for row in tables.these(ids):
@@ -74,4 +82,17 @@ def promote(tables: Tables, sql: str, ids: list[str]) -> int:
     return len(due)
 
 
-STATEMENTS: dict[str, tuple[Callable[..., Any], ...]] = {"moves": (cancel, reopen, expiring, expire, promote)}
+def called_children(tables: Tables, sql: str, ids: list[str]) -> list[Row]:
+    called = (row for row in tables.live.values() if row["called"] and row["parent_id"] in set(ids))
+    return [{"id": row["id"]} for row in sorted(called, key=lambda row: row["id"])]
+
+
+def parents_of(tables: Tables, sql: str, ids: list[str]) -> list[Row]:
+    parents = {row["parent_id"] for row in tables.these(ids) if row["called"] and row["parent_id"]}
+    return [{"parent_id": parent} for parent in sorted(parents)]
+
+
+STATEMENTS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "moves": (cancel, reopen, expiring, expire, promote),
+    "waiting": (called_children, parents_of),
+}

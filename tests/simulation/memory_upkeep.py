@@ -30,6 +30,7 @@ def entries_of(tables: Tables, sql: str, ids: list[str]) -> list[Row]:
             "ready_at_us": micros(_ready_at(tables, row)),
             "expires_at_us": micros(row["expires_at"]),
             "retrying": row["status"] == "retrying",
+            "called": row["called"],
         }
         for row in tables.waiting_or_running()
         if row["id"] in wanted

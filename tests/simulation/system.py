@@ -34,7 +34,7 @@ LEASE_SECONDS = LEASE_MS / 1000
 _CONCURRENCY = 4
 _LIMITS = Limits(
     max_retries=3, timeout_seconds=900.0, lease_ms=LEASE_MS, max_queue_depth=None, max_body_bytes=10_000,
-    max_batch_bytes=10_000, max_result_bytes=10_000, retention_days=30,
+    max_batch_bytes=10_000, max_result_bytes=10_000, max_artifact_bytes=10_000, retention_days=30, day_budget_nano=0,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
 from orchestrator.domain.outcome import Crashed, Failed, Outcome, Succeeded, decide
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.domain.task import Claim, Entry, NewTask, Settlement, TaskError
+from orchestrator.ledger.postgres import PostgresLedger
 
 CLOCK = SystemClock()
 TENANT = Tenant("acme")
@@ -82,3 +83,8 @@ async def waiting(connection: asyncpg.Connection, count: int = 1) -> list[int]:
             await asyncio.sleep(0.005)  # Postgres tells nobody that somebody waits
             sessions = await connection.fetch("select distinct pid from pg_locks where not granted")
     return [session["pid"] for session in sessions]
+
+
+async def results(ledger: PostgresLedger, task_id: TaskId) -> dict[str, bytes | None]:
+    """The results of a task's steps by name."""
+    return {name: step.result for name, step in (await ledger.steps(task_id)).items()}

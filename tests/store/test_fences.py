@@ -12,7 +12,19 @@ from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.task import NewTask, Task
 from orchestrator.ledger.pool import open_pool
 from orchestrator.ledger.postgres import PostgresLedger
-from tests.store.samples import CLOCK, FLAKY, TENANT, claim_of, ending_of, failed, new_task, told, unknown_id, waiting
+from tests.store.samples import (
+    CLOCK,
+    FLAKY,
+    TENANT,
+    claim_of,
+    ending_of,
+    failed,
+    new_task,
+    results,
+    told,
+    unknown_id,
+    waiting,
+)
 
 Write = Callable[[PostgresLedger, NewTask, int], Awaitable[bool]]
 
@@ -230,9 +242,9 @@ async def test_batches_that_share_tasks_in_other_orders_do_not_deadlock(
 async def test_a_step_is_answered_from_the_newest_attempt_that_finished_it(
     ledger: PostgresLedger, task: NewTask
 ) -> None:
-    assert await ledger.steps(task.id) == {}
+    assert await results(ledger, task.id) == {}
     assert await ledger.save_step(claim_of(task, 1), "fetch", b'{"page":1}')
     assert await ledger.save_step(claim_of(task, 2), "fetch", b'{"page":2}')
     assert not await ledger.save_step(claim_of(task, 1), "fetch", b'{"page":0}')
     assert await ledger.save_step(claim_of(task, 1), "other", b"null")
-    assert await ledger.steps(task.id) == {"fetch": b'{"page":2}', "other": b"null"}
+    assert await results(ledger, task.id) == {"fetch": b'{"page":2}', "other": b"null"}

@@ -30,6 +30,7 @@ from tests.store.samples import (
     ending_of,
     failed,
     new_task,
+    results,
     told,
     unknown_id,
 )
@@ -297,7 +298,7 @@ async def test_many_notes_of_one_task_are_written_at_once(
     await applied(ledger, [insert(task), start(claim), *notes, settle(ending_of(claim))])
     assert calls == [200]
     assert len(await ledger.events(TENANT, task.id, -1, 1000)) == 203
-    assert await ledger.steps(task.id) == {f"s{n % 9}": b"%d" % n for n in range(1, 10)}
+    assert await results(ledger, task.id) == {f"s{n % 9}": b"%d" % n for n in range(1, 10)}
 
 
 async def test_a_late_retry_is_due_by_its_end_and_not_by_now(ledger: PostgresLedger) -> None:
@@ -359,7 +360,7 @@ async def test_bad_records_of_every_kind_are_named_and_hold_nothing_up(ledger: P
     assert all(refused.reason for refused in answer.refused)
     assert (answer.written, answer.stale) == (7, [])
     assert (await read(ledger, good[0])).status is State.SUCCEEDED
-    assert await ledger.steps(good[0].id) == {"send": b"1"}
+    assert await results(ledger, good[0].id) == {"send": b"1"}
     assert await ledger.known([task.id for task in [*good, bad]]) == {task.id for task in good}
 
 

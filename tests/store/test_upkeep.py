@@ -122,10 +122,10 @@ async def test_old_final_tasks_go_with_all_that_is_theirs(pool: asyncpg.Pool, le
     ids = [task.id for task in ended]
     await pool.execute("update orchestrator_tasks set finished_at = $1 where id = any($2)", long_ago, ids)
 
-    assert await ledger.prune(now - 30 * A_DAY, limit=2) == 2
+    assert (await ledger.prune(now - 30 * A_DAY, limit=2)).tasks == 2
     assert await ledger.read(TENANT, ended[2].id) is not None, "the oldest go first"
-    assert await ledger.prune(now - 30 * A_DAY, limit=2) == 1
-    assert await ledger.prune(now - 30 * A_DAY, limit=2) == 0
+    assert (await ledger.prune(now - 30 * A_DAY, limit=2)).tasks == 1
+    assert (await ledger.prune(now - 30 * A_DAY, limit=2)).tasks == 0
     for table, kept in (("runs", 3), ("events", 2), ("steps", 2)):
         rows = await pool.fetch(f"select task_id::text from orchestrator_{table}")
         assert len(rows) == kept
@@ -149,4 +149,4 @@ async def test_pruning_leaves_out_a_row_that_is_being_written(pool: asyncpg.Pool
     await ledger.settle([ending_of(claim_of(task, 1))])
     async with pool.acquire() as writer, writer.transaction():
         await writer.execute("select from orchestrator_tasks where id = $1 for update", task.id)
-        assert await ledger.prune(CLOCK.now() + A_DAY, limit=9) == 0
+        assert (await ledger.prune(CLOCK.now() + A_DAY, limit=9)).tasks == 0

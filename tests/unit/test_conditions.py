@@ -91,3 +91,20 @@ def test_no_comprehension_runs_over_a_huge_list() -> None:
     with pytest.raises(BadCondition, match="10000 elements"):
         holds("body.deep.exists(each, each == 1)", values)
     assert holds("size(body.deep) == 1", values)
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("body.labels[0].name == event", [("body", "labels"), ("event",)]),
+        ("body['action'] == \"body.x\" && has(body.draft) // headers.y", [("body", "action"), ("body", "draft")]),
+        (
+            'body.labels.exists(l, l.name == event) && event.startsWith("e")',
+            [("body", "labels"), ("event",), ("event",)],
+        ),
+        ('headers["x-id"].size() > 1', [("headers",)]),
+        ("body[event] == 1", [("body",), ("event",)]),
+    ],
+)
+def test_what_a_condition_looks_at_is_known_before(text: str, paths: list[tuple[str, ...]]) -> None:
+    assert sorted(Condition(text, NAMES).reads) == paths

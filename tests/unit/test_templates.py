@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.templates import BadTemplate, Template
+from orchestrator.domain.templates import BadTemplate, Template, reads
 
 VALUES: dict[str, Any] = {
     "event": "issues",
@@ -117,6 +117,11 @@ def test_a_template_that_cannot_be_used_is_refused_when_it_is_read(template: str
         "{{ body.update(x=1) }}",
         "{{ body.labels | map(attribute='name') }}",
         "{{ 1 / 0 }}",
+        "{{ body.labels | tojson(indent=1000000000) }}",
+        "{{ [body.large, body.large] | map('join', body.large) | list }}",
+        "{{ 'a' | truncate(0) }}",
+        "{{ " + "(" * 4000 + "1" + ")" * 4000 + " }}",
+        "{% if body %}" * 300 + "{% endif %}" * 300,
     ],
 )
 def test_the_sandbox_holds(template: str) -> None:
@@ -131,3 +136,17 @@ def test_the_same_values_give_the_same_text() -> None:
         {"all": "{{ body | tojson }}", "one": "{{ body.labels | map(attribute='name') | unique | list }}"}
     )
     assert template.render(VALUES) == template.render(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("template", "paths"),
+    [
+        ("{{ body.labels[0].name }} and {{ body['event'] }}", [("body", "event"), ("body", "labels")]),
+        ("{{ body.get('x', event.y) | default(body.z) }}", [("body",), ("body", "z"), ("event", "y")]),
+        ("{% if a %}{{ b.c.upper() ~ b.c }}{% endif %}", [("a",), ("b", "c"), ("b", "c")]),
+        ("{{ body[event.name].x }}", [("body",), ("event", "name")]),
+        ("no { template", []),
+    ],
+)
+def test_what_a_template_looks_at_is_known_before(template: str, paths: list[tuple[str, ...]]) -> None:
+    assert sorted(reads(template)) == paths

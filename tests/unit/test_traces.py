@@ -96,6 +96,16 @@ async def test_the_query_string_is_not_in_the_span(
     assert "canary" not in str(dict(by_name(exporter)["GET"].attributes or {}))
 
 
+async def test_a_path_that_is_secret_is_not_in_the_span(
+    traces: Traces, exporter: InMemorySpanExporter, http: httpx2.AsyncClient, httpserver: HTTPServer
+) -> None:
+    with traces.process(claim(SAMPLED)):
+        await http.get(httpserver.url_for("/x/canary?a=1"), extensions={"hide_path": True})
+    attributes = str(dict(by_name(exporter)["GET"].attributes or {}))
+    assert "canary" not in attributes
+    assert httpserver.url_for("/") in attributes
+
+
 async def test_a_retry_stays_in_the_trace_and_links_to_the_submit(
     traces: Traces, exporter: InMemorySpanExporter
 ) -> None:

@@ -9,6 +9,7 @@ from orchestrator.domain.ids import DEFAULT_TENANT, Fence, TaskId, WorkerId
 from orchestrator.domain.outcome import Failed, Succeeded
 from orchestrator.domain.task import Claim, Entry, TaskError
 from orchestrator.sdk import Config, Handler
+from orchestrator.testing.outside import Outside
 from orchestrator.testing.record import Record
 from orchestrator.worker.bench import Bench
 from orchestrator.worker.executor import Executor
@@ -37,7 +38,8 @@ def lay_bench(journal: Record | None = None, clock: Clock | None = None, **parts
     clock = clock or SystemClock()
     record = journal or FullJournal(clock)
     given: dict[str, Any] = {"http": None, "config": Config({}), "max_result_bytes": 1000, **parts}
-    return Bench(clock=clock, journal=record, steps=record, submit=record.submit, **given), record
+    services = Outside(record, clock, ())
+    return Bench(clock=clock, journal=record, steps=record, submit=record.submit, services=services, **given), record
 
 
 def claim(task_type: str, payload: bytes = b"{}", timeout_seconds: float = 30.0, attempt: int = 1) -> Claim:

@@ -22,7 +22,7 @@ from orchestrator.queue.redis import RedisQueue
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
-from orchestrator.worker.chores import order, relay
+from orchestrator.worker.chores import order, relay, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -79,7 +79,12 @@ class House:
     @asynccontextmanager
     async def scheduler(self) -> AsyncIterator[None]:
         holder = WorkerId("scheduler-1")
-        chores = [*order.chores(self.runtime, holder), *Reconciler(self.runtime).chores(), relay.chore(self.runtime)]
+        chores = [
+            *order.chores(self.runtime, holder),
+            *Reconciler(self.runtime).chores(),
+            *wakes.chores(self.runtime),
+            relay.chore(self.runtime),
+        ]
         scheduler = Scheduler(self.runtime, holder, chores)
         running = asyncio.create_task(scheduler.run())
         try:
@@ -105,7 +110,7 @@ async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
         database_url=database_url,
         redis_url=redis_url,
         task_lease_seconds=2,
-        aurea_handlers=("tests.worker.life_handlers",),
+        aurea_handlers=("tests.worker.life_handlers", "tests.worker.waiting_handlers"),
         aurea_allow_private_hosts=("localhost",),
     )
     async with open_runtime(settings, "worker") as runtime:

@@ -103,4 +103,25 @@ on conflict (task_id, name) do update
 returning true
 
 -- name: steps
-select name, result from orchestrator_steps where task_id = $1::uuid
+-- A call comes with its child as it stands.
+select s.name, s.kind, s.result, s.child_id::text, s.wake_at, c.status::text as child_status, c.result as child_result,
+  c.error as child_error
+from orchestrator_steps s
+left join orchestrator_tasks c on c.id = s.child_id
+where s.task_id = $1::uuid
+
+-- name: begin_steps
+-- What was begun stays as it was first begun: whoever begins it again gets that.
+with held as materialized (
+  select id, tenant
+  from orchestrator_tasks
+  where id = $1::uuid and fence <= $2::bigint and status < 'succeeded'
+  for no key update
+)
+insert into orchestrator_steps as s (task_id, name, tenant, fence, kind, child_id, wake_at)
+select h.id, n.name, h.tenant, $2::bigint, n.kind, n.child_id, n.wake_at
+from held h
+cross join unnest($3::text[], $4::text[], $5::uuid[], $6::timestamptz[]) as n (name, kind, child_id, wake_at)
+on conflict (task_id, name) do update set fence = greatest(s.fence, excluded.fence)
+returning s.name, s.kind, s.result, s.child_id::text, s.wake_at, null as child_status, null as child_result,
+  null as child_error

@@ -39,6 +39,16 @@ where t.tenant = $1::text and t.status = any($2::text[]::orchestrator_state[]) a
 order by t.id desc
 limit $10::integer
 
+-- name: list_steps
+select s.name, s.kind, s.child_id::text, s.wake_at, s.fence, s.finished_at as at,
+  case s.kind when 'call' then coalesce(c.status >= 'succeeded', false) when 'sleep' then s.wake_at <= now()
+    else true end as finished,
+  case when s.kind = 'call' then c.result else s.result end as answer
+from orchestrator_steps s
+left join orchestrator_tasks c on c.id = s.child_id
+where s.tenant = $1::text and s.task_id = $2::uuid
+order by s.finished_at, s.name
+
 -- name: dead
 select {task}
 from orchestrator_tasks

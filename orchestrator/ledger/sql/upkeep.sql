@@ -18,7 +18,7 @@ select id::text, tenant, type, queue, priority, payload, max_retries, timeout_se
   (extract(epoch from case when status = 'queued' then least(coalesce(run_at, created_at), now())
     else coalesce(run_at, created_at) end) * 1000000)::bigint as ready_at_us,
   (extract(epoch from expires_at) * 1000000)::bigint as expires_at_us,
-  status = 'retrying' as retrying
+  status = 'retrying' as retrying, called
 from orchestrator_tasks
 where id = any($1::uuid[]) and status < 'waiting'
 order by orchestrator_tasks.id
@@ -46,20 +46,28 @@ select name from orchestrator_queues where paused
 -- name: prune
 -- Walks from the oldest task; none that was created after the retention's end can have finished before it.
 with old as materialized (
-  select id
-  from orchestrator_tasks
-  where id < $1::uuid and finished_at < $2::timestamptz  -- only what is final has one
-  order by id
+  select t.id
+  from orchestrator_tasks t
+  where t.id < $1::uuid and t.finished_at < $2::timestamptz  -- only what is final has one
+    -- A parent that is run again finds its children's results.
+    and not (t.called and exists (select from orchestrator_tasks p where p.id = t.parent_id))
+  order by t.id
   limit $3::integer
-  for update skip locked
+  for update of t skip locked
 ), runs as (
   delete from orchestrator_runs r using old where r.task_id = old.id
 ), events as (
   delete from orchestrator_events e using old where e.task_id = old.id
 ), steps as (
   delete from orchestrator_steps s using old where s.task_id = old.id
+), files as (
+  delete from orchestrator_artifacts a using old where a.task_id = old.id
+  returning a.bucket, a.task_id::text, a.fence, a.id::text
+), gone as (
+  delete from orchestrator_tasks t using old where t.id = old.id
+  returning t.id
 )
-delete from orchestrator_tasks t using old where t.id = old.id
+select f.*, g.tasks from (select count(*) as tasks from gone) g left join files f on true
 
 -- name: ping
 select 1

@@ -1,0 +1,116 @@
+"""Calls and sleeps of one attempt: begun once for the task, answered once they are over, waited for in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from orchestrator.domain.errors import LeaseLost
+from orchestrator.domain.states import State
+from orchestrator.domain.steps import Step, StepKind, Wait
+from orchestrator.sdk import Call, ChildFailed
+from orchestrator.worker.bench import Submission
+from orchestrator.worker.encoding import encode_json
+
+if TYPE_CHECKING:
+    from orchestrator.worker.context import AttemptContext
+
+_HELD_SECONDS = 1.0
+"""What is left of a sleep is waited for here when it is no longer: to park and to wake takes about as long."""
+
+
+class Calls:
+    """One for each attempt that calls or sleeps."""
+
+    def __init__(self, context: AttemptContext) -> None:
+        self._context = context
+        self._unnamed: Counter[str] = Counter()
+
+    async def call(self, calls: Sequence[Call]) -> list[Any]:
+        """Return each result, or the ChildFailed that stands for it, once all have ended; parks until then."""
+        context = self._context
+        with context.waits.acting():
+            wanted = [(self._name(call.name, call.type), call) for call in calls]
+            begun = await self._begun([Step(name, kind=StepKind.CALL) for name, _ in wanted])
+            fresh = {name: call for name, call in wanted if begun[name].child is None}
+            await asyncio.gather(*[self._submit(begun[name], call) for name, call in fresh.items()])
+        open_ids = [step.child_id for step in begun.values() if step.child is None or not step.child.ended]
+        if open_ids:
+            await context.waits.on(Wait(tuple(child for child in open_ids if child), every_child=True))
+        return [_answer(begun[name], call) for name, call in wanted]
+
+    async def sleep(self, seconds: float, name: str | None) -> None:
+        context = self._context
+        if seconds <= _HELD_SECONDS and name is None:
+            await asyncio.sleep(max(0.0, seconds))
+            return
+        with context.waits.acting():
+            wake_at = context.bench.clock.now() + timedelta(seconds=seconds)
+            name = self._name(name, "sleep")
+            begun = (await self._begun([Step(name, kind=StepKind.SLEEP, wake_at=wake_at)]))[name]
+            wake_at = begun.wake_at or wake_at
+        left = (wake_at - context.bench.clock.now()).total_seconds()
+        if left > _HELD_SECONDS:
+            await context.waits.on(Wait(wake_at=wake_at))
+        await asyncio.sleep(max(0.0, left))
+
+    def _name(self, name: str | None, kind: str) -> str:
+        if name is not None:
+            return name
+        self._unnamed[kind] += 1
+        return f"{kind} {self._unnamed[kind]}"
+
+    async def _begun(self, wanted: Sequence[Step]) -> dict[str, Step]:
+        """Return them as they were first begun; what is new begins now. Raises LeaseLost."""
+        context = self._context
+        found: dict[str, Step] = {}
+        for step in wanted:
+            context.check_name(step.name)
+            kept = await context.recall(step.name)
+            if kept is not None and kept.kind is not step.kind:
+                raise RuntimeError(f"the name {step.name!r} is a {kept.kind}'s already: give the {step.kind} another")
+            if kept is not None:
+                found[step.name] = kept
+        fresh = {step.name: step for step in wanted if step.name not in found}
+        if not fresh:
+            return found
+        asked = [
+            Step(step.name, kind=step.kind, wake_at=step.wake_at, child_id=context.bench.clock.task_id())
+            if step.kind is StepKind.CALL
+            else step
+            for step in fresh.values()
+        ]
+        begun = await context.bench.steps.begin(context.claim, asked)
+        if not begun:
+            context.lost = True
+            raise LeaseLost(context.task_id, context.fence)
+        context.remember(begun)
+        return found | dict(begun)
+
+    async def _submit(self, step: Step, call: Call) -> None:
+        context = self._context
+        payload = orjson.loads(encode_json(call.payload, f"the payload of a called {call.type!r}"))
+        submission = Submission(
+            call.type,
+            payload,
+            priority=call.priority,
+            queue=call.queue,
+            max_retries=call.max_retries,
+            timeout_seconds=call.timeout_seconds,
+            child_id=step.child_id,
+        )
+        await context.bench.submit(context.claim, submission)
+
+
+def _answer(step: Step, call: Call) -> Any:
+    child = step.child
+    if child is None or step.child_id is None:
+        raise RuntimeError(f"the call {step.name!r} has no child")
+    if child.status is not State.SUCCEEDED:
+        return ChildFailed(step.child_id, call.type, child.status.value, child.error)
+    return orjson.loads(child.result or b"null")

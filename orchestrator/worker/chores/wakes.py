@@ -1,0 +1,35 @@
+"""Chores for what waits: moments that have come, and waits that nobody ended.
+
+The first is how sleeps end. The others go through all waiting tasks in pages, and find what a process that died left:
+a wait that is over, and children of a cancelled task.
+"""
+
+from orchestrator.domain.ids import TaskId
+from orchestrator.operations.cancel import cancel_orphan
+from orchestrator.operations.rebuild import BEGINNING
+from orchestrator.operations.wake import BATCH, wake, wake_due
+from orchestrator.runtime import Runtime
+from orchestrator.worker.chores.chore import Chore
+
+_PAGE = 1_000
+
+
+def chores(runtime: Runtime) -> list[Chore]:
+    place: dict[str, TaskId] = {}
+
+    async def timers() -> bool:
+        return await wake_due(runtime) >= BATCH
+
+    async def wakes() -> bool:
+        ids = await runtime.ledger.waiting_ids(place.get("wakes", BEGINNING), _PAGE)
+        place["wakes"] = ids[-1] if len(ids) == _PAGE else BEGINNING
+        await wake(runtime, ids)
+        return False
+
+    async def orphans() -> bool:
+        found = await runtime.ledger.orphans(_PAGE)
+        for tenant, task_id in found:
+            await cancel_orphan(runtime, tenant, task_id)
+        return len(found) == _PAGE
+
+    return [Chore("timers", 1.0, timers), Chore("wakes", 3.0, wakes), Chore("orphans", 5.0, orphans)]

@@ -1,0 +1,76 @@
+"""What a worker's bench offers its attempts through operations: steps, locks, files and models."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from orchestrator import crash
+from orchestrator.domain.errors import BudgetExceeded, NotConfigured
+from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.steps import Step
+from orchestrator.domain.task import Claim
+from orchestrator.operations import artifact, generate, lock
+from orchestrator.operations.record import begin_steps, load_steps, save_step
+from orchestrator.runtime import Runtime
+from orchestrator.sdk import Artifact, ModelReply, ModelRequest
+from orchestrator.sdk.artifact import Bucket
+from orchestrator.worker.bench import Telling
+
+
+class KeptSteps:
+    """The steps of tasks, as operations keep them."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
+        return await load_steps(self._runtime, task_id)
+
+    async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
+        _need_postgres(self._runtime, "to call tasks or to sleep")
+        return await begin_steps(self._runtime, claim, steps)
+
+    async def save(self, claim: Claim, name: str, result: bytes) -> bool:
+        crash.at("stepping")
+        kept = await save_step(self._runtime, claim, name, result)
+        crash.at("stepped")
+        return kept
+
+
+class Services:
+    """Locks, files and models."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def take_lock(self, claim: Claim, name: str) -> Fence | None:
+        _need_postgres(self._runtime, "to hold locks")
+        return await lock.take(self._runtime, claim, name)
+
+    async def release_lock(self, claim: Claim, name: str) -> None:
+        await lock.release(self._runtime, claim, name)
+
+    async def keep_artifact(self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket) -> Artifact:
+        _need_postgres(self._runtime, "to store files")
+        return await artifact.keep(self._runtime, claim, name, data, content_type, bucket)
+
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Telling) -> ModelReply | datetime:
+        _need_postgres(self._runtime, "to pay for models")
+
+        async def grown(text: str) -> None:
+            await tell(text)
+
+        async def reset() -> None:
+            await tell(None)
+
+        try:
+            return await generate.generate(self._runtime, claim, step, request, grown, reset)
+        except BudgetExceeded as exceeded:
+            if request.on_budget == "wait" and exceeded.resets_at is not None:
+                return exceeded.resets_at
+            raise
+
+
+def _need_postgres(runtime: Runtime, purpose: str) -> None:
+    """An isolated worker has none; raises NotConfigured."""
+    if runtime.standby.isolated:
+        raise NotConfigured("DATABASE_URL", f"on the worker {purpose}: an isolated worker cannot")

@@ -1,0 +1,83 @@
+"""What one attempt waits for, and how it gives its worker up for that.
+
+A call, a long sleep or a lock that is taken registers its wait here. When waits are all that is under way in the
+handler, the handler is cancelled and the attempt ends as parked; what the handler does besides (a step, a model call)
+is let finish first. A moment is left for handlers that wait for several things side by side to name them all.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from orchestrator.domain.steps import Wait
+
+_GATHER_SECONDS = 0.01
+
+
+class Waits:
+    """Use it on the loop's thread."""
+
+    __slots__ = ("_acting", "_life", "_open", "_timer", "parked")
+
+    def __init__(self) -> None:
+        self.parked: Wait | None = None
+        """What the attempt was parked for."""
+        self._life: asyncio.Task[object] | None = None
+        self._open: dict[asyncio.Future[NoReturn], Wait] = {}
+        self._acting = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, life: asyncio.Task[object] | None) -> None:
+        """`life` is cancelled to park the attempt."""
+        self._life = life
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """While this is open the attempt is not parked."""
+        self._acting += 1
+        try:
+            yield
+        finally:
+            self._acting -= 1
+            self._look()
+
+    async def on(self, wait: Wait) -> NoReturn:
+        """Wait for good: only a cancellation ends it."""
+        never: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+        self._open[never] = wait
+        self._look()
+        try:
+            await never
+        finally:
+            del self._open[never]
+        raise AssertionError("a wait was given a result")
+
+    def close(self) -> None:
+        """Let go of whoever still waits: the attempt has ended."""
+        self._life = None
+        if self._timer is not None:
+            self._timer.cancel()
+        for never in list(self._open):
+            never.cancel()
+
+    def _look(self) -> None:
+        if self._open and not self._acting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._park)
+
+    def _park(self) -> None:
+        self._timer = None
+        if self._open and not self._acting and self._life is not None and self.parked is None:
+            self.parked = joined(list(self._open.values()))
+            self._life.cancel()
+
+
+def joined(waits: list[Wait]) -> Wait:
+    """Return the wait that is over as soon as any of these is."""
+    with_children = [wait for wait in waits if wait.children]
+    return Wait(
+        children=tuple(dict.fromkeys(child for wait in with_children for child in wait.children)),
+        every_child=len(with_children) == 1 and with_children[0].every_child,
+        wake_at=min((wait.wake_at for wait in waits if wait.wake_at is not None), default=None),
+        lock=next((wait.lock for wait in waits if wait.lock is not None), None),
+    )

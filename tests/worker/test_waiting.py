@@ -1,0 +1,155 @@
+"""Tasks that wait for children, moments and locks, and hold no worker meanwhile."""
+
+import pytest
+
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.filters import TaskFilter
+from orchestrator.domain.ids import DEFAULT_TENANT
+from orchestrator.domain.states import State
+from orchestrator.domain.task import Task
+from orchestrator.operations.cancel import cancel
+from orchestrator.operations.read import page, runs, steps
+from orchestrator.operations.replay import retry
+from orchestrator.operations.why import why
+from tests.faults.system import until
+from tests.worker.conftest import House
+from tests.worker.waiting_handlers import HELD, RUNS
+
+
+async def children_of(house: House, task: Task) -> list[Task]:
+    return list((await page(house.runtime, DEFAULT_TENANT, TaskFilter(parent_id=task.id), None, 200)).items)
+
+
+async def waiting(house: House, task: Task) -> None:
+    """Return when the task is parked."""
+
+    async def parked() -> bool:
+        read = await house.runtime.ledger.read(DEFAULT_TENANT, task.id)
+        return read is not None and read.status is State.WAITING
+
+    await until(parked, 10, every=0.01)
+
+
+async def test_a_parent_waits_for_its_children_without_holding_the_only_slot(house: House) -> None:
+    RUNS.clear()
+    task = await house.submit("family")
+    async with house.worker(concurrency=1):
+        ended = await house.ended(task)
+    assert ended.result == {"first": 2, "two": [4, 6], "ten": [2 * n for n in range(10)]}
+    assert (RUNS["double"], RUNS["between"], ended.attempt) == (13, 1, 1)
+    assert len(await children_of(house, task)) == 13
+    assert RUNS["family"] <= 6, "it is woken once all ten have ended, not by each"
+    recorded = await runs(house.runtime, DEFAULT_TENANT, task.id)
+    assert [run.status.value for run in recorded] == ["parked"] * (len(recorded) - 1) + ["succeeded"]
+    told = await steps(house.runtime, DEFAULT_TENANT, task.id)
+    assert {step.name for step in told} == {"between", "third"} | {f"double {n}" for n in range(1, 13)}
+    assert all(step.finished for step in told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "result"), [("thread_family", 18), ("process_family", {"doubled": 12, "locked": True})]
+)
+async def test_threads_and_processes_of_their_own_wait_like_the_loop(house: House, kind: str, result: object) -> None:
+    task = await house.submit(kind)
+    async with house.worker(concurrency=1):
+        assert (await house.ended(task)).result == result
+
+
+async def test_a_child_that_fails_reaches_its_parent_as_an_exception(house: House) -> None:
+    lives, dies = await house.submit("hopeful", {"hopeful": True}), await house.submit("hopeful")
+    async with house.worker():
+        assert (await house.ended(lives)).result == "failed it never works"
+        ended = await house.ended(dies)
+    assert (ended.status, ended.attempt, (ended.error or {})["type"]) == (State.FAILED, 1, "ChildFailed")
+
+
+async def test_cancelling_a_parent_cancels_its_children_down_to_the_last(house: House) -> None:
+    task = await house.submit("nested", 2)
+    async with house.worker():
+        await waiting(house, task)
+        (child,) = await children_of(house, task)
+        await waiting(house, child)
+        (grandchild,) = await children_of(house, child)
+        await house.running(grandchild)
+        assert (await why(house.runtime, DEFAULT_TENANT, task.id)).cause == "waiting_for_children"
+        await cancel(house.runtime, DEFAULT_TENANT, task.id)
+        for each in (task, child, grandchild):
+            assert (await house.ended(each)).status is State.CANCELLED
+
+
+async def test_a_child_that_is_cancelled_fails_its_parent(house: House) -> None:
+    task = await house.submit("nested", 1)
+    async with house.worker():
+        await waiting(house, task)
+        (child,) = await children_of(house, task)
+        await house.running(child)
+        await cancel(house.runtime, DEFAULT_TENANT, child.id)
+        ended = await house.ended(task)
+    assert (ended.status, (ended.error or {})["type"]) == (State.FAILED, "ChildFailed")
+
+
+async def test_a_sleep_is_over_when_it_would_have_been_and_is_not_begun_again(house: House) -> None:
+    task, asleep = await house.submit("sleeper", 1.2), await house.submit("sleeper", 3600.0)
+    async with house.worker(), house.scheduler():
+        await waiting(house, asleep)
+        assert (await why(house.runtime, DEFAULT_TENANT, asleep.id)).cause == "sleeping"
+        ended = await house.ended(task)
+    assert (ended.result, ended.attempt) == (2, 1)
+    assert ended.finished_at is not None
+    assert (ended.finished_at - ended.created_at).total_seconds() >= 1.2
+
+
+async def test_one_task_at_a_time_holds_a_lock_over_its_sleep_and_the_next_is_woken(house: House) -> None:
+    HELD.clear()
+    tasks = [await house.submit("turns", {"seconds": 1.1}) for _ in range(3)]
+    async with house.worker(concurrency=3), house.scheduler():
+        fences = [(await house.ended(task)).result for task in tasks]
+    assert len(set(fences)) == 3
+    order = [task_id for word, task_id in HELD if word == "in"]
+    assert [(word, task_id) for task_id in order for word in ("in", "out")] == HELD
+
+
+async def test_the_lock_of_a_task_that_was_cancelled_is_free(house: House) -> None:
+    holds = await house.submit("turns", {"seconds": 3600})
+    async with house.worker(), house.scheduler():
+        await waiting(house, holds)
+        waits = await house.submit("turns", {"seconds": 0})
+        await waiting(house, waits)
+        told = await why(house.runtime, DEFAULT_TENANT, waits.id)
+        assert (told.cause, holds.id in told.detail) == ("waiting_for_lock", True)
+        await cancel(house.runtime, DEFAULT_TENANT, holds.id)
+        assert (await house.ended(waits)).status is State.SUCCEEDED
+
+
+async def test_a_wait_that_was_over_before_the_parking_is_found_by_the_parking(house: House) -> None:
+    """The child ends between the parent's look and its parking; no chore helps."""
+    parents = [await house.submit("family") for _ in range(20)]
+    async with house.worker(concurrency=20):
+        for parent in parents:
+            assert (await house.ended(parent)).status is State.SUCCEEDED
+
+
+async def test_a_task_runs_again_from_what_it_has_not_finished_from_a_step_or_from_the_start(house: House) -> None:
+    task = await house.submit("ten_steps", {"fail_behind": 4})
+
+    async def again(restart: str | None) -> list[int]:
+        await retry(house.runtime, DEFAULT_TENANT, task.id, restart)
+        result: list[int] = (await house.ended(task)).result
+        return result
+
+    async with house.worker():
+        assert (await house.ended(task)).status is State.FAILED
+        assert await again(None) == [1] * 10
+        assert await again("step 7") == [1] * 7 + [2] * 3
+        assert await again("") == [2] * 7 + [3] * 3
+        with pytest.raises(InvalidInput, match="no step 'step 70'"):
+            await retry(house.runtime, DEFAULT_TENANT, task.id, "step 70")
+
+
+async def test_a_replay_calls_again_what_failed_and_keeps_what_succeeded(house: House) -> None:
+    task = await house.submit("hopeful")
+    async with house.worker():
+        await house.ended(task)
+        await retry(house.runtime, DEFAULT_TENANT, task.id)
+        await house.ended(task)
+    assert len(await children_of(house, task)) == 2

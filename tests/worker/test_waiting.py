@@ -8,9 +8,11 @@ from orchestrator.domain.ids import DEFAULT_TENANT
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Task
 from orchestrator.operations.cancel import cancel
+from orchestrator.operations.fences import fresh_fence
 from orchestrator.operations.read import page, runs, steps
 from orchestrator.operations.replay import retry
 from orchestrator.operations.why import why
+from orchestrator.worker.chores import wakes
 from tests.faults.system import until
 from tests.worker.conftest import House
 from tests.worker.waiting_handlers import HELD, RUNS
@@ -127,6 +129,25 @@ async def test_a_wait_that_was_over_before_the_parking_is_found_by_the_parking(h
     async with house.worker(concurrency=20):
         for parent in parents:
             assert (await house.ended(parent)).status is State.SUCCEEDED
+
+
+async def test_what_a_process_that_died_left_waiting_is_found_by_the_chores(house: House) -> None:
+    """A child whose end woke nobody, and one whose parent was cancelled without it."""
+    task, gone = await house.submit("nested", 1), await house.submit("nested", 1)
+    async with house.worker():
+        for parent in (task, gone):
+            await waiting(house, parent)
+        (child,), (orphan,) = await children_of(house, task), await children_of(house, gone)
+        await house.running(child)
+        await house.running(orphan)
+        ledger = house.runtime.ledger
+        assert await ledger.cancel(DEFAULT_TENANT, child.id, await fresh_fence(house.runtime))
+        assert await ledger.cancel(DEFAULT_TENANT, gone.id, await fresh_fence(house.runtime))
+        timers, wakes_chore, orphans = wakes.chores(house.runtime)
+        for chore in (timers, wakes_chore, orphans):
+            assert not await chore.tick()
+        assert (await house.ended(task)).status is State.FAILED
+        assert (await house.ended(orphan)).status is State.CANCELLED
 
 
 async def test_a_task_runs_again_from_what_it_has_not_finished_from_a_step_or_from_the_start(house: House) -> None:

@@ -70,6 +70,9 @@ def _measure(stage: Stage, streams: int) -> Figures:
         stage.ask("write", streams)
         stage.watch(done, "every document was written")
         spent, memory = cpu_seconds(worker) - before, memory_mb(worker)
+        waiting = redis.xlen("aurea:outbox")
+    if waiting:
+        raise Failure(f"{waiting} writes went to the outbox: Postgres took too long for this worker")
     span = asyncio.run(_span(stage.servers.addresses["postgres"], streams))
     if span["written"] != streams:
         raise Failure(f"{span['written']} documents were written, not {streams}")

@@ -87,7 +87,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error}") from error
+        complain(f"{file} cannot be read: {error}")
 
 
 def _inputs(reading: "Reading", given: Sequence[str]) -> dict[str, Any]:

@@ -21,15 +21,20 @@ def bench(
     only: Annotated[list[str] | None, typer.Option(help="One contestant, or `aurea`; may be repeated.")] = None,
     quick: Annotated[bool, typer.Option(help=f"One round of {_QUICK_TASKS:,} tasks: rough figures soon.")] = False,
     profile: Annotated[bool, typer.Option(help="Show where the time of our own worker goes instead.")] = False,
+    streams: Annotated[bool, typer.Option(help="Write 200 documents at once in one worker instead.")] = False,
     write: Annotated[bool | None, typer.Option(help=f"Put the tables into {_PAGE}; default: after a full run.")] = None,
 ) -> None:
     """Measure this machine: this system and its peers, on fresh embedded servers. Takes about half an hour."""
     try:
         from bench import contestants, profile_worker, runner, tables
+        from bench.streams import measure, report
     except ModuleNotFoundError as error:
         raise NotStarted("the bench is not in the installed package: run it in a checkout of the source") from error
     if profile:
         typer.echo(profile_worker.profile(tasks))
+        return
+    if streams:
+        typer.echo(report(measure()))
         return
     unknown = set(only or ()) - {contestants.OURS, *contestants.PEERS}
     if unknown:

@@ -107,11 +107,10 @@ def _advice(answer: "httpx2.Response", said: str) -> str:
         return "The repository is archived: unarchive it first"
     if "rule violations" in said or said.startswith("Reference update failed"):
         return "The repository's rules do not let this token make the branch: allow it branches under aurea/"
-    if answer.status_code in (403, 404) and answer.request.method != "GET":
+    if answer.status_code == 403 or (answer.status_code == 404 and answer.request.method != "GET"):
+        # GitHub hides what a token may not change behind a 404, too.
         needed = answer.headers.get("x-accepted-github-permissions", "contents=write,pull_requests=write")
-        return f"The token may read here but not do this: it needs {needed}"
-    if answer.status_code == 403:
-        return "The token may not do this: it needs contents=write and pull_requests=write on the repository"
+        return f"The token may not do this: it needs {needed} on the repository"
     if answer.status_code == 404:
         return "It does not exist, or the token may not see it"
     if answer.is_redirect:

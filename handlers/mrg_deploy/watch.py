@@ -3,7 +3,6 @@
 A provider that is away for a while costs nothing but looks. What is told is told inside the steps, once a change.
 """
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,36 +68,32 @@ class Watch:
             await self.ctx.sleep(_SEARCH_SECONDS, name=f"{name}: search wait")
         kept = await self.ctx.step(f"{name}: begin", self._begin, goal, before)
         seen = None if kept is None else Deployment.model_validate(kept)
-        status = "" if seen is None else seen.status
-        waited, asked_for, unknown = 0.0, 0.0, 0
-        for number in itertools.count(1):
-            if seen is not None and seen.state != "under_way":
-                return seen
-            if waited >= self.payload.deploy_timeout_seconds:
-                return seen
+        look, number, waited, unknown = Look(), 0, 0.0, 0
+        while (seen is None or seen.state == "under_way") and waited < self.payload.deploy_timeout_seconds:
+            number += 1
             slower = min(_SLOWEST, _SLOWER ** (number - 1))
-            seconds = max(self.payload.poll_interval_seconds * slower, asked_for)
+            seconds = max(self.payload.poll_interval_seconds * slower, look.wait_seconds)
             await self.ctx.sleep(seconds, name=f"{name}: wait {number}")
             waited += seconds
-            kept = await self.ctx.step(f"{name}: look {number}", self._look, goal, before, seen, status, unknown)
+            kept = await self.ctx.step(f"{name}: look {number}", self._look, goal, before, seen, look.trouble, unknown)
             look = Look.model_validate(kept)
             seen = look.deployment or seen
-            status = look.trouble or ("" if seen is None else seen.status)
-            asked_for, unknown = look.wait_seconds, unknown + 1 if look.unknown else 0
+            unknown = unknown + 1 if look.unknown else 0
         return seen
 
     async def is_healthy(self, name: str) -> Health | None:
         """Ask the health URL until it answers as it should, or the tries are used up. None: there is no URL."""
         if self.payload.health_url is None:
             return None
-        for number in itertools.count(1):
+        number = 0
+        while True:
+            number += 1
             last = number >= self.payload.health_tries
             kept = await self.ctx.step(f"{name}: health {number}", self._ask, number, last)
             health = Health.model_validate(kept)
             if health.healthy or last:
                 return health
             await self.ctx.sleep(self.payload.health_interval_seconds, name=f"{name}: health wait {number}")
-        return None
 
     async def reach(self) -> None:
         """Ask the health URL before anything is begun. Raises AddressRefused: such a check could never pass."""
@@ -122,15 +117,17 @@ class Watch:
             await self.ctx.progress(begun.fraction, f"{goal.word} {begun.status}")
         return begun
 
-    async def _look(self, goal: Goal, before: Before, known: Deployment | None, said: str, unknown: int) -> Look:
+    async def _look(
+        self, goal: Goal, before: Before, known: Deployment | None, trouble: str | None, unknown: int
+    ) -> Look:
         try:
             look = await self._see(goal, before, known, unknown)
         except Away as away:
             look = Look(trouble=str(away), wait_seconds=away.after or 0.0)
         seen = look.deployment
-        if look.trouble is not None and look.trouble != said:
+        if look.trouble is not None and look.trouble != trouble:
             await self.ctx.log(look.trouble, level="warning")
-        elif seen is not None and seen.status != said:
+        if seen is not None and (known is None or seen.status != known.status):
             await self.ctx.log(f"{self.provider.title}: {goal.word} {seen} {seen.status}", deployment=seen.id)
             await self.ctx.progress(seen.fraction, f"{goal.word} {seen.status}")
         return look

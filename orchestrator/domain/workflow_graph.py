@@ -14,7 +14,9 @@ def ancestors_of(nodes: Sequence[Node], issues: list[Issue]) -> dict[str, frozen
 
     A step that waits for itself, directly or behind a cycle, is left out.
     """
-    known = {step_id: needs for _, step_id, needs in nodes}
+    known: dict[str, tuple[str, ...]] = {}
+    for _, step_id, needs in nodes:
+        known.setdefault(step_id, needs)
     for pointer, _, needs in nodes:
         for place, need in enumerate(needs):
             if need not in known:

@@ -1,6 +1,6 @@
 """GPT, by the Responses API: the one in which current models use tools while they think.
 
-Nothing is stored at OpenAI; what a model thought before it called tools comes back sealed and goes to it again.
+Nothing is stored at OpenAI; so what a model thought before it called tools comes back sealed, and goes to it again.
 Another server under OPENAI_BASE_URL is spoken to by `openai_compatible`.
 """
 
@@ -117,7 +117,6 @@ def _body(candidate: Candidate, request: ModelRequest) -> dict[str, Any]:
         "model": candidate.model,
         "max_output_tokens": request.max_tokens,
         "store": False,
-        "include": ["reasoning.encrypted_content"],
         "input": [],
     }
     for message, words in zip(request.messages, own_words(request, candidate), strict=True):

@@ -1,9 +1,10 @@
 """A stored file as a handler sees it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Bucket = Literal["orchestrator", "content"]
+from orchestrator.domain.artifact import Bucket
+
+__all__ = ["Artifact", "Bucket"]
 
 
 @dataclass(frozen=True, slots=True)

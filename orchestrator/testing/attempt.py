@@ -245,6 +245,7 @@ def _bench(
         config=Config(dict(config or {})),
         max_result_bytes=_MAX_RESULT_BYTES,
         token_join_seconds=0.0,
+        gather_seconds=0.0,
     )
 
 

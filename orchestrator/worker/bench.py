@@ -108,6 +108,8 @@ class Bench:
     """Gives the headers that carry the current trace into a child process' requests."""
     token_join_seconds: float = 0.025
     """Tokens that follow within this time travel as one event."""
+    gather_seconds: float = 0.01
+    """Waits that a handler names within this time, side by side, park it together."""
     threads: Threads = field(default_factory=Threads)
     begun: Callable[[Claim], None] = lambda _: None
     """Hears when the handler of an attempt that has a process of its own begins."""

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from orchestrator.artifacts.labels import check_bucket, check_name, content_type_of
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step, StepKind, Wait
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import httpx2
 
 LONGEST_STEP_NAME = 200
-_BINARY = "application/octet-stream"
 
 
 class AttemptContext(Context):
@@ -48,7 +47,7 @@ class AttemptContext(Context):
         self.telling = Telling(claim, bench)
         self.lost = False
         """A write was refused for a newer fence: nothing of this attempt counts any more."""
-        self.waits = Waits()
+        self.waits = Waits(bench.gather_seconds)
         self._calls: Calls | None = None
         self._kept: dict[str, Step] | None = None
         self._running: set[str] = set()
@@ -210,7 +209,9 @@ class AttemptContext(Context):
     ) -> Artifact:
         self.telling.check_open()
         content = data.encode() if isinstance(data, str) else bytes(data)
-        kind = content_type or guess_type(name)[0] or ("text/plain" if isinstance(data, str) else _BINARY)
+        check_name(name)
+        check_bucket(bucket)
+        kind = content_type_of(name, content_type, text=isinstance(data, str))
         with self.waits.acting():
             return await self.bench.services.keep_artifact(self.claim, name, content, kind, bucket)
 

@@ -15,6 +15,7 @@ from orchestrator.domain.errors import (
     ModelUnavailable,
     NotConfigured,
     PriceUnknown,
+    StoreRefused,
     TooLarge,
 )
 from orchestrator.domain.outcome import Failed
@@ -36,6 +37,7 @@ _TERMINAL = (
     BudgetExceeded,
     ModelRefused,
     PriceUnknown,
+    StoreRefused,
 )
 _WORTH_A_RETRY = frozenset({408, 425, 429})
 

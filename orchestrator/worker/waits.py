@@ -12,15 +12,14 @@ from typing import NoReturn
 
 from orchestrator.domain.steps import Wait
 
-_GATHER_SECONDS = 0.01
-
 
 class Waits:
     """Use it on the loop's thread."""
 
-    __slots__ = ("_acting", "_life", "_open", "_timer", "parked")
+    __slots__ = ("_acting", "_gather_seconds", "_life", "_open", "_timer", "parked")
 
-    def __init__(self) -> None:
+    def __init__(self, gather_seconds: float) -> None:
+        self._gather_seconds = gather_seconds
         self.parked: Wait | None = None
         """What the attempt was parked for."""
         self._life: asyncio.Task[object] | None = None
@@ -63,7 +62,7 @@ class Waits:
 
     def _look(self) -> None:
         if self._open and not self._acting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._park)
+            self._timer = asyncio.get_running_loop().call_later(self._gather_seconds, self._park)
 
     def _park(self) -> None:
         self._timer = None

@@ -171,8 +171,9 @@ async def test_supabase_storage_gives_links_too(database_url: str, redis_url: st
             answer = await door.http.get(f"/tasks/{task}/artifacts/{file.id}")
             async with httpx2.AsyncClient() as anybody:
                 assert (await anybody.get(answer.headers["location"])).content == b"# Hello"
-            server.buckets["content"].clear()
+            server.failing = [503]
             (item,) = (await door.http.get(f"/tasks/{task}/artifacts")).json()["items"]
+            server.buckets["content"].clear()
             gone = await door.http.get(f"/tasks/{task}/artifacts/{file.id}")
     assert item["download_url"] is None
     assert (gone.status_code, gone.json()["code"]) == (404, "artifact_missing")

@@ -68,10 +68,8 @@ def _retry(seconds: float) -> dict[str, str]:
 def _complaint(body: Any) -> str | None:
     names: list[str] = []
     for content in body["contents"]:
-        for part in content["parts"]:
-            if "functionCall" in part:
-                names.append(part["functionCall"]["name"])
         calls = [part for part in content["parts"] if "functionCall" in part]
+        names += [part["functionCall"]["name"] for part in calls]
         if calls and calls[0].get("thoughtSignature") not in (_SIGNATURE, _FROM_ELSEWHERE):
             return "Function call is missing a thought_signature in functionCall parts."
         for part in content["parts"]:

@@ -32,6 +32,7 @@ class Fault:
     headers: dict[str, str]
     times: int
     done: bool
+    after: int
 
 
 @dataclass
@@ -78,12 +79,13 @@ class FakeRender:
         *,
         times: int = 1,
         done: bool = False,
+        after: int = 0,
         **headers: str,
     ) -> None:
-        """Answer the next calls to this end of a path with an error."""
+        """Answer the next calls to this end of a path with an error, or those after some good ones."""
         spelled = {name.replace("_", "-"): value for name, value in headers.items()}
         body = {"id": "err-1", "message": f"as asked: {status}"} if body is None else body
-        self.faults.append(Fault(method, path, status, body, spelled, times, done))
+        self.faults.append(Fault(method, path, status, body, spelled, times, done, after))
 
     def _answer(self, request: Request) -> Response:
         path = request.path.removeprefix("/v1")
@@ -101,7 +103,10 @@ class FakeRender:
 
     @staticmethod
     def _hits(fault: Fault, method: str, path: str) -> bool:
-        return fault.times > 0 and fault.method == method and path.endswith(fault.path)
+        if fault.method != method or not path.endswith(fault.path):
+            return False
+        fault.after -= 1
+        return fault.after < 0 and fault.times > 0
 
     def _route(self, request: Request, path: str) -> Response:
         service, _, rest = path.removeprefix("/services/").partition("/")

@@ -37,6 +37,7 @@ class FakeS3:
     page: int = 1000
 
     def answer(self, request: Request) -> Response:
+        request.get_data()  # all of it, also before a refusal: who is cut off while sending hears nothing
         self.asked.append(f"{request.method} {request.path}")
         if self.failing:
             status = self.failing.pop(0)

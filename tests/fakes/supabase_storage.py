@@ -28,6 +28,7 @@ class FakeSupabase:
     _signed: dict[str, str] = field(default_factory=dict)
 
     def answer(self, request: Request) -> Response:
+        request.get_data(parse_form_data=True)  # all of it: who is cut off while sending hears nothing
         self.asked.append(f"{request.method} {request.path}")
         if self.failing:
             return Response("upstream", self.failing.pop(0), content_type="text/html")

@@ -66,6 +66,8 @@ class WireServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name=type(self).__name__)
         self._connections: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def answer(self, asked: Asked) -> Answered:
         raise NotImplementedError
@@ -74,7 +76,7 @@ class WireServer:
         self._thread.start()
         listening = asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
         self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
-        self.url = "http://127.0.0.1:%d" % self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,6 +84,10 @@ class WireServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def idle(self) -> None:
+        """Return when no answer is on its way."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._idle.wait(), self._loop))
 
     async def _stop(self) -> None:
         self._server.close()
@@ -120,6 +126,7 @@ class WireServer:
     async def _respond(self, writer: asyncio.StreamWriter, asked: Asked) -> bool:
         """Whether the connection can be used again."""
         self.open += 1
+        self._idle.clear()
         self.most_open = max(self.most_open, self.open)
         try:
             response = self.answer(asked)
@@ -140,6 +147,8 @@ class WireServer:
             return True
         finally:
             self.open -= 1
+            if not self.open:
+                self._idle.set()
 
 
 async def _request(reader: asyncio.StreamReader) -> Asked | None:

@@ -61,6 +61,16 @@ async def test_an_act_whose_answer_was_lost_is_not_done_twice(scene: Scene, end:
     assert_one(run, scene.github.repositories["acme/app"])
 
 
+async def test_a_pull_request_that_was_closed_before_its_answer_came_is_not_opened_again(scene: Scene) -> None:
+    scene.github.fail("POST", "/pulls", 502, done=True)
+    failed = await scene.run()
+    repository = scene.github.repositories["acme/app"]
+    repository.pulls[0]["state"] = "closed"
+    run = await scene.start(steps=failed.steps, attempt=2)
+    assert_one(run, repository)
+    assert run.result["pull_request"]["state"] == "closed"
+
+
 async def test_started_over_it_finds_its_pull_request_and_asks_no_model(scene: Scene) -> None:
     first = await scene.run()
     again = await scene.run(EDIT, OTHER_EDIT, FINISH)

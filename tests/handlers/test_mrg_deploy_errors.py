@@ -162,6 +162,13 @@ async def test_trouble_while_watching_costs_looks_and_no_attempt(render: FakeRen
     assert run.steps["deploy: look 3"]["wait_seconds"] == 120.0
 
 
+async def test_a_status_that_trouble_interrupts_is_told_once(render: FakeRender, http: httpx2.AsyncClient) -> None:
+    render.plans.append(("build_in_progress", "build_in_progress", "live"))
+    render.fail("GET", "/deploys/dep-2", 503, after=1)
+    told = [line.text.rpartition(" ")[2] for line in (await deploy(render, http)).logs]
+    assert told == ["begun", "build_in_progress", "503", "live"]
+
+
 async def test_a_key_revoked_while_watching_is_final_and_says_that_the_deploy_goes_on(
     render: FakeRender, http: httpx2.AsyncClient
 ) -> None:

@@ -1,7 +1,10 @@
 """What mrg_deploy takes, and what it refuses before a task exists."""
 
+import re
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from handlers.mrg_deploy import mrg_deploy, placeholders
@@ -63,3 +66,11 @@ def test_names_are_filled_in_and_other_braces_are_left_alone() -> None:
     assert placeholders.fill_url("https://x/{commit}?k={secrets.t}&c={clear_cache}", values) == (
         "https://x/a%2Fb%20c?k=s/1&c=false"
     )
+
+
+def test_the_examples_of_its_page_fit() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "handlers" / "mrg_deploy.md").read_text()
+    examples = re.findall(r"--payload '(.*?)'|```json\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 3
+    for inline, block in examples:
+        mrg_deploy.validate(orjson.loads(inline or block))

@@ -102,9 +102,7 @@ NAMES = ["anthropic", "openai", "compatible", "gemini"]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def _shared(
-    _anthropic: FakeAnthropic, _openai: FakeOpenAI, _gemini: FakeGemini
-) -> AsyncIterator[dict[str, Way]]:
+async def _shared(_anthropic: FakeAnthropic, _openai: FakeOpenAI, _gemini: FakeGemini) -> AsyncIterator[dict[str, Way]]:
     opened = {name: open_way() for name, open_way in _ways(_anthropic, _openai, _gemini).items()}
     yield opened
     for one in opened.values():

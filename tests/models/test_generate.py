@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from orchestrator.domain.errors import (
     BudgetExceeded,
@@ -18,17 +19,22 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.money import NANO
 from orchestrator.domain.task import Claim
+from orchestrator.ledger.pool import open_pool
+from orchestrator.models.models import open_models
 from orchestrator.operations.generate import generate
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import ModelReply, ModelRequest
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
+from tests.conftest import Servers
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.gemini import FakeGemini
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.replies import Call, Fails, Says
 from tests.models.conftest import READ, ask
 from tests.store.samples import claim_of, new_task
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
@@ -41,6 +47,7 @@ class Desk:
     claim: Claim
     pool: asyncpg.Pool
     told: list[str | None] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, request: ModelRequest, step: str = "draft") -> ModelReply:
         async def reset() -> None:
@@ -48,14 +55,17 @@ class Desk:
 
         async def tell(text: str) -> None:
             self.told.append(text)
+            self.begun.set()
 
         return await generate(self.runtime, self.claim, step, request, tell, reset)
 
     async def calls(self) -> list[tuple[Any, ...]]:
         """What was paid for: model, input and output tokens, nano-dollars, whether it was whole."""
-        assert not await self.pool.fetchval("select count(*) from orchestrator_reservations")
+        mine = f"where task_id = '{self.claim.entry.id}'"
+        assert not await self.pool.fetchval(f"select count(*) from orchestrator_reservations {mine}")
         columns = "provider, model, input_tokens, output_tokens, cost_nano, ok"
-        return [tuple(row) for row in await self.pool.fetch(f"select {columns} from orchestrator_usage order by at")]
+        found = await self.pool.fetch(f"select {columns} from orchestrator_usage {mine} order by at")
+        return [tuple(row) for row in found]
 
     @property
     def seen(self) -> str:
@@ -64,19 +74,29 @@ class Desk:
         return "".join(piece for piece in behind if piece)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def _runtime(servers: Servers, databases: asyncpg.Connection) -> AsyncIterator[Runtime]:
+    await databases.execute("create database models template migrated")
+    database_url = servers.postgres.url.replace("/postgres?", "/models?")
+    settings = Settings(_env_file=None, database_url=database_url, redis_url=servers.valkey.url)
+    async with open_runtime(settings, "worker") as runtime:
+        yield runtime
+    await databases.execute("drop database models with (force)")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def _pool(servers: Servers, _runtime: Runtime) -> AsyncIterator[asyncpg.Pool]:
+    async with await open_pool(servers.postgres.url.replace("/postgres?", "/models?")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def desk(
-    database_url: str,
-    redis_url: str,
-    pool: asyncpg.Pool,
-    anthropic: FakeAnthropic,
-    openai: FakeOpenAI,
-    gemini: FakeGemini,
+    _runtime: Runtime, _pool: asyncpg.Pool, anthropic: FakeAnthropic, openai: FakeOpenAI, gemini: FakeGemini
 ) -> AsyncIterator[Desk]:
+    """One database for all, a task and models of its own for each test."""
     settings = Settings(
         _env_file=None,
-        database_url=database_url,
-        redis_url=redis_url,
         anthropic_api_key=anthropic.key,
         anthropic_base_url=anthropic.url,
         openai_api_key=openai.key,
@@ -85,16 +105,19 @@ async def desk(
         gemini_api_key=gemini.key,
         gemini_base_url=gemini.url,
     )
-    async with open_runtime(settings, "worker") as runtime:
-        task = new_task()
-        await runtime.ledger.insert([task])
-        claim = claim_of(task, 5)
-        await runtime.ledger.start([claim])
-        yield Desk(runtime, claim, pool)
+    models = open_models(settings.model_accesses, settings.aurea_model_chain, None, _runtime.clock)
+    task = new_task()
+    await _runtime.ledger.insert([task])
+    claim = claim_of(task, 5)
+    await _runtime.ledger.start([claim])
+    yield Desk(replace(_runtime, models=models), claim, _pool)
+    await models.close()
 
 
 async def test_an_answer_is_told_and_paid_for(desk: Desk, anthropic: FakeAnthropic):
-    anthropic.will(Says("Hello, world.", input_tokens=1000, output_tokens=100, cached_tokens=200, cache_write_tokens=300))
+    anthropic.will(
+        Says("Hello, world.", input_tokens=1000, output_tokens=100, cached_tokens=200, cache_write_tokens=300)
+    )
     reply = await desk.ask(ask())
     assert (reply.text, reply.provider, reply.model, reply.stop) == (
         "Hello, world.", "anthropic", "claude-sonnet-5-5", "end",
@@ -254,8 +277,7 @@ async def test_a_task_that_is_cancelled_pays_for_what_it_heard(desk: Desk, anthr
     anthropic.will(Says("a long story, told slowly", piece=1, pause_seconds=0.02, input_tokens=50))
     asking = asyncio.create_task(desk.ask(ask(provider="anthropic")))
     async with asyncio.timeout(5):
-        while not desk.told:
-            await asyncio.sleep(0.01)
+        await desk.begun.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -266,16 +288,16 @@ async def test_a_task_that_is_cancelled_pays_for_what_it_heard(desk: Desk, anthr
 
 async def test_a_timeout_before_the_first_byte_costs_nothing(desk: Desk, anthropic: FakeAnthropic):
     anthropic.will(Says("late", silent_seconds=30))
-    with pytest.raises(ModelUnavailable, match="in time|within 0.05 s"):
+    with pytest.raises(ModelUnavailable, match=r"in time|within 0\.05 s"):
         await desk.ask(ask(provider="anthropic", timeout_seconds=0.05))
     assert await desk.calls() == []
 
 
-async def test_a_provider_without_a_key_is_named(database_url: str, redis_url: str, pool: asyncpg.Pool):
-    settings = Settings(_env_file=None, database_url=database_url, redis_url=redis_url)
-    async with open_runtime(settings, "worker") as runtime:
-        desk = Desk(runtime, claim_of(new_task(), 5), pool)
-        with pytest.raises(NotConfigured, match="set GEMINI_API_KEY to ask a model of gemini"):
-            await desk.ask(ask(provider="gemini"))
-        with pytest.raises(NotConfigured, match="set ANTHROPIC_API_KEY or OPENAI_API_KEY or GEMINI_API_KEY"):
-            await desk.ask(ask())
+async def test_a_provider_without_a_key_is_named(desk: Desk):
+    settings = Settings(_env_file=None)
+    models = open_models(settings.model_accesses, settings.aurea_model_chain, None, desk.runtime.clock)
+    desk.runtime = replace(desk.runtime, models=models)
+    with pytest.raises(NotConfigured, match="set GEMINI_API_KEY to ask a model of gemini"):
+        await desk.ask(ask(provider="gemini"))
+    with pytest.raises(NotConfigured, match="set ANTHROPIC_API_KEY or OPENAI_API_KEY or GEMINI_API_KEY"):
+        await desk.ask(ask())

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import NotConfigured, PriceUnknown
@@ -27,7 +27,9 @@ def price(provider: str, model: str, now: datetime = NOW, **urls: str) -> Price:
 
 def test_a_usage_costs_what_its_parts_cost():
     usage = Usage(1000, 100, cached_tokens=200, cache_write_tokens=300)
-    assert price("anthropic", "claude-sonnet-5-5").cost_nano(usage) == 500 * 2000 + 200 * 100 + 300 * 2500 + 100 * 10_000
+    assert (
+        price("anthropic", "claude-sonnet-5-5").cost_nano(usage) == 500 * 2000 + 200 * 100 + 300 * 2500 + 100 * 10_000
+    )
     assert price("openai", "gpt-6.1-sol").cost_nano(Usage(1000, 100)) == 1000 * 2000 + 100 * 10_000
     assert price("gemini", "gemini-3.8-flash").cost_nano(Usage(1000, 100, 400)) == 600 * 750 + 400 * 75 + 100 * 3750
 
@@ -65,7 +67,8 @@ def test_another_vendor_behind_openais_address_has_its_own_prices():
 def test_ones_own_prices_win(tmp_path: Path):
     file = tmp_path / "prices.toml"
     file.write_text(
-        '[openai."llama3.2:3b"]\ninput = 0\noutput = 0\n[anthropic.claude-sonnet-5-5]\ninput = 1.5\noutput = 9\ncached = 0.1\n'
+        '[openai."llama3.2:3b"]\ninput = 0\noutput = 0\n'
+        "[anthropic.claude-sonnet-5-5]\ninput = 1.5\noutput = 9\ncached = 0.1\n"
     )
     prices = open_prices(file, [Access("anthropic", "m")])
     assert prices.of(Candidate("openai", "llama3.2:3b"), NOW).cost_nano(Usage(10**6, 10**6)) == 0
@@ -99,6 +102,7 @@ def test_a_file_that_cannot_be_used_says_what_is_wrong(tmp_path: Path, text: str
         open_prices(tmp_path / "none.toml", [])
 
 
+@settings(max_examples=40)
 @given(
     read=st.integers(0, 400_000),
     share=st.floats(0, 1),

@@ -35,7 +35,9 @@ async def test_text_grows_piece_by_piece_and_is_counted(way: Way):
     async def tell(piece: str) -> None:
         told.append(piece)
 
-    way.fake.will(Says("Hello, world: ä, 🙂!", thinking="a greeting", input_tokens=40, output_tokens=9, cached_tokens=30))
+    way.fake.will(
+        Says("Hello, world: ä, 🙂!", thinking="a greeting", input_tokens=40, output_tokens=9, cached_tokens=30)
+    )
     heard = Heard(tell)
     answer = await way.ask(ask(system="Be kind."), heard)
     assert answer.text == "".join(told) == "Hello, world: ä, 🙂!"
@@ -217,8 +219,7 @@ async def test_a_cancelled_call_ends_its_connection(way: Way):
     with pytest.raises(asyncio.CancelledError):
         await asking
     async with asyncio.timeout(5):
-        while way.fake.open:
-            await asyncio.sleep(0.01)
+        await way.fake.idle()
 
 
 async def test_what_the_listener_raises_comes_through(way: Way):

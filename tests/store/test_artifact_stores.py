@@ -110,6 +110,7 @@ async def test_a_link_downloads_the_file_without_a_key_and_under_its_name(place:
     assert (answer.status_code, answer.content) == (200, b"hello")
     assert answer.headers["content-type"] == artifact.content_type
     assert answer.headers["content-disposition"].startswith("attachment; filename=")
+    assert "alles" in answer.headers["content-disposition"]
     assert elsewhere.status_code in (400, 403)
 
 

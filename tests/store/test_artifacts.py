@@ -32,7 +32,7 @@ from orchestrator.operations.prune import prune
 from orchestrator.queue.memory import MemoryQueue
 from orchestrator.runtime import Limits, Runtime, Standby
 from orchestrator.sdk import Artifact
-from tests.store.samples import CLOCK, TENANT, claim_of, ending_of, new_task
+from tests.store.samples import CLOCK, TENANT, claim_of, ending_of, new_task, waiting
 
 LIMIT = 100_000
 A_MONTH = timedelta(days=31)
@@ -138,10 +138,14 @@ async def test_the_row_written_twice_keeps_its_bytes(runtime: Runtime) -> None:
     assert await stored(runtime) == {file.file.id}
 
 
-async def test_of_two_at_once_one_remains_and_its_bytes_with_it(runtime: Runtime) -> None:
+async def test_of_many_at_once_one_remains_and_its_bytes_with_it(pool: asyncpg.Pool, runtime: Runtime) -> None:
     task = await task_in(runtime.ledger)
     await kept(runtime, task, 5)
-    await asyncio.gather(*[kept(runtime, task, 5, data=b"%d" % number) for number in range(8)])
+    async with asyncio.TaskGroup() as group, pool.acquire() as holder, holder.transaction():
+        await holder.execute("select from orchestrator_tasks where id = $1 for update", task.id)
+        for number in range(4):
+            group.create_task(kept(runtime, task, 5, data=b"%d" % number))
+        await waiting(holder, 4)
     (remaining,) = (await rows(runtime, task)).values()
     assert await stored(runtime) == {remaining}
 
@@ -181,6 +185,7 @@ async def test_files_of_a_task_that_is_final_or_long_forgotten_are_leftovers(run
     long_ago = task_id(int((CLOCK.now() - A_MONTH).timestamp() * 1000), 1)
     gone = [file_of(final.id), file_of(long_ago)]
     stay = [file_of(live.id), file_of(CLOCK.task_id())]
+    await runtime.ledger.start([claim_of(live, 5)])
     for file in (*gone, *stay):
         await put(runtime, file)
     before = await stored(runtime)

@@ -32,7 +32,7 @@ simulate: setup  ## Simulate the system under faults: make simulate STEPS=100000
 
 lock:  ## Compile both locks anew (needs uv)
 	$(pin) --extra embedded --extra supabase --extra ts --group test --group lint --output-file requirements.lock
-	$(pin) --output-file requirements.prod.lock
+	$(pin) --extra supabase --extra ts --output-file requirements.prod.lock
 
 bench: setup  ## Measure this system beside others
 	$(bin)/aurea bench

@@ -16,9 +16,6 @@ from orchestrator.sdk.refusals import InvalidInput, TooLarge
 if TYPE_CHECKING:
     from orchestrator.sdk.workflow import Answer, Begun, Course
 
-QUIET_SECONDS = 0.002
-"""When nothing has ended for so long, what is known from before is behind us, and progress is worth telling."""
-
 Written = Annotated[
     Any,
     WithJsonSchema(
@@ -90,19 +87,19 @@ def _outputs(course: "Course") -> Any:
 async def _follow(course: "Course", ctx: Context) -> None:
     """Run the steps, each as soon as it may, until all have ended."""
     running: dict[asyncio.Task[list[Answer]], Begun] = {}
-    told = -1
+    told = 0
     async with asyncio.TaskGroup() as group:
         while True:
             running |= {group.create_task(_run(begun, ctx)): begun for begun in course.begin()}
             if not running:
                 return
-            quiet = QUIET_SECONDS if told != len(course.ended) else None
-            done, _ = await asyncio.wait(running, timeout=quiet, return_when=asyncio.FIRST_COMPLETED)
-            for each in done:
-                course.end(running.pop(each), each.result())
-            if not done:
+            await asyncio.sleep(0)  # children that ended in an earlier attempt answer now, and are no news
+            if len(course.ended) > told and not any(each.done() for each in running):
                 told = len(course.ended)
                 await ctx.progress(course.fraction, course.standing)
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                course.end(running.pop(each), each.result())
 
 
 async def _run(begun: "Begun", ctx: Context) -> "list[Answer]":
@@ -138,6 +135,4 @@ def _answer(result: Any) -> "Answer":
             return Answer(error={**error, "task_id": result.task_id}, child_id=result.task_id)
         case InvalidInput() | TooLarge():
             return Answer(error={"type": type(result).__name__, "message": str(result)})
-        case BaseException():
-            raise result
     return Answer(output=result)

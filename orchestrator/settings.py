@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     aurea_webhook_rules: Path | None = None
     aurea_content_templates: Path | None = None
     aurea_code_checks: bool = False
+    centerpoint_scripts: Path | None = None
+    centerpoint_net: Names = ()
+    centerpoint_env: Names = ()
+    centerpoint_read: Names = ()
+    centerpoint_write: Names = ()
+    centerpoint_import: Names = ()
     aurea_max_body_bytes: int = Field(MIB, ge=1024, le=1024 * MIB)
     aurea_max_batch_bytes: int = Field(16 * MIB, ge=1024, le=1024 * MIB)
     aurea_max_result_bytes: int = Field(MIB, ge=1024, le=128 * MIB)

@@ -10,13 +10,15 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
+import httpx2
 from pydantic import SecretStr
 
 from orchestrator import crash
 from orchestrator.artifacts.choice import choose
-from orchestrator.clock import SystemClock
+from orchestrator.artifacts.port import ArtifactStore
+from orchestrator.clock import Clock, SystemClock
 from orchestrator.discovery import discover
 from orchestrator.domain.errors import NotConfigured, NotFound, Unavailable
 from orchestrator.domain.ids import WorkerId
@@ -24,7 +26,7 @@ from orchestrator.domain.money import to_nano
 from orchestrator.egress.client import open_client
 from orchestrator.ledger.pool import NoPool, open_pool
 from orchestrator.ledger.postgres import PostgresLedger
-from orchestrator.models.models import open_models
+from orchestrator.models.models import Models, open_models
 from orchestrator.operations.count import flush, keep_flushing
 from orchestrator.operations.fences import open_epoch
 from orchestrator.operations.standby import leave_alone
@@ -92,10 +94,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
     closing.callback(traces.stop)
     reports = open_reports(_revealed(settings.sentry_dsn), settings.env, VERSION)
     closing.callback(reports.stop)
-    pool = NoPool()
-    if not isolated:
-        url = _required(settings, "database_url")
-        pool = await open_pool(url, size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler)
+    pool = NoPool() if isolated else await _open_pool(settings)
     closing.push_async_callback(pool.close)
     commands, blocking = connect(redis_url, settings.aurea_namespace)
     closing.push_async_callback(commands.aclose)
@@ -105,13 +104,8 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         await server.refuse_eviction()
     subscriptions = Subscriptions(commands, keys)
     closing.push_async_callback(subscriptions.stop)
-    http = open_client(settings.aurea_allow_private_hosts, headers=outgoing_headers)
-    closing.push_async_callback(http.aclose)
     clock = SystemClock()
-    models = open_models(settings.model_accesses, settings.aurea_model_chain, settings.aurea_prices, clock)
-    closing.push_async_callback(models.close)
-    artifacts = choose(settings.artifact_choice)
-    closing.push_async_callback(artifacts.close)
+    http, models, artifacts = _open_outside(settings, clock, closing)
     return Runtime(
         ledger=PostgresLedger(pool),
         queue=RedisQueue(commands, blocking, keys, _step_us(settings), settings.aurea_redis_replicas),
@@ -132,6 +126,24 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         limits=_limits(settings),
         standby=Standby(isolated, Store("postgres", away=isolated, silent=isolated)),
     )
+
+
+def _open_outside(
+    settings: Settings, clock: Clock, closing: AsyncExitStack
+) -> tuple[httpx2.AsyncClient, Models, ArtifactStore]:
+    """What handlers reach besides our own stores; none of it connects before it is used."""
+    http = open_client(settings.aurea_allow_private_hosts, headers=outgoing_headers)
+    closing.push_async_callback(http.aclose)
+    models = open_models(settings.model_accesses, settings.aurea_model_chain, settings.aurea_prices, clock)
+    closing.push_async_callback(models.close)
+    artifacts = choose(settings.artifact_choice)
+    closing.push_async_callback(artifacts.close)
+    return http, models, artifacts
+
+
+async def _open_pool(settings: Settings) -> Any:
+    url = _required(settings, "database_url")
+    return await open_pool(url, size=settings.aurea_db_pool_size, pooler=settings.aurea_db_pooler)
 
 
 async def serve_worker(settings: Settings, queues: tuple[str, ...] = (), *, isolated: bool = False) -> None:

@@ -39,7 +39,7 @@ class Engine:
             flags.append(f"--deny-net={CLOUD_METADATA}")
         if not granted["import"]:
             flags += ["--no-remote", "--cached-only"]
-        heap = f"--v8-flags=--max-old-space-size={memory_mb}"
+        heap = f"--v8-flags=--max-heap-size={memory_mb}"
         return [self.program, "run", *_DENO_QUIET, "--no-code-cache", heap, *flags, str(script.path)]
 
     def list_imports(self, script: Script, granted: dict[str, list[str]]) -> list[str]:
@@ -53,7 +53,7 @@ class Engine:
         reads = [f"--allow-fs-read={path}" for path in (str(script.folder), *granted["read"])]
         writes = [f"--allow-fs-write={path}" for path in granted["write"]]
         quiet = "--disable-warning=ExperimentalWarning"
-        heap = f"--max-old-space-size={memory_mb}"
+        heap = f"--max-heap-size={memory_mb}"
         return [self.program, "--permission", quiet, heap, *reads, *writes, str(script.path)]
 
 

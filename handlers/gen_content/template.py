@@ -83,9 +83,10 @@ class ContentTemplate:
         if faults:
             raise Terminal(f"the variables do not fit {self.file}: {'; '.join(faults)}")
         try:
-            return str(self.body.render(self.front.filled(variables))).strip()
+            prompt = str(self.body.render(self.front.filled(variables))).strip()
         except BadTemplate as error:
             _refuse(self.file, None if error.line is None else self.line + error.line - 1, error.reason)
+        return prompt or _refuse(self.file, self.line, "the prompt is empty with these variables")
 
 
 def read_template(file: Path) -> ContentTemplate:

@@ -32,6 +32,28 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What an attempt asks for before a call: the worst that the call may cost."""
+
+    id: str
+    """A UUID; the reservation gets the same."""
+    task_id: TaskId
+    tenant: Tenant
+    fence: Fence
+    provider: str
+    model: str
+    amount_nano: int
+    task_limit_nano: int | None = None
+    """What all calls of the task may come to together; None: what the days allow."""
+
+    def granted(self, day: date) -> Reservation:
+        """Return what it becomes when it is granted."""
+        return Reservation(
+            self.id, self.task_id, self.tenant, self.fence, self.provider, self.model, self.amount_nano, day
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Spend:
     """What one call came to."""
 
@@ -54,6 +76,8 @@ class Standing:
     """How a limit stands: what it allows, and what is gone and set aside of it."""
 
     scope: MoneyScope
+    tenant: Tenant | None
+    """Whose day or task it limits; None: the day of the whole system."""
     day: date
     spent_nano: int
     reserved_nano: int

@@ -92,9 +92,7 @@ def _look(template: str, paths: Sequence[Path]) -> Look:
 class Form:
     """A JSON value whose texts are templates."""
 
-    def __init__(
-        self, render: Callable[[Values, list[int]], Any], open_places: Sequence[str], looks: Sequence[Look]
-    ) -> None:
+    def __init__(self, render: Callable[[Values], Any], open_places: Sequence[str], looks: Sequence[Look]) -> None:
         self._render = render
         self.open_places = open_places
         """The JSON pointers of the templates, from the value's root: what stands there is known later."""
@@ -103,7 +101,7 @@ class Form:
 
     def render(self, values: Values) -> Any:
         """Return the JSON value. Raises BadTemplate, also when it is larger than templates may make."""
-        value = self._render(values, [0])
+        value = self._render(values)
         if len(orjson.dumps(value)) > MAX_OUTPUT_BYTES:
             raise BadTemplate(f"it renders to more than {MAX_OUTPUT_BYTES} bytes")
         return value
@@ -119,7 +117,7 @@ def compile_form(value: Any, pointer: str, scope: Scope, issues: list[Issue], ve
         return Form(compiling.compiled(value, ""), compiling.open_places, compiling.looks)
     render = compiling.compiled({name: part for name, part in value.items() if name != verbatim}, "")
     kept = {verbatim: value[verbatim]}
-    return Form(lambda values, spent: render(values, spent) | kept, compiling.open_places, compiling.looks)
+    return Form(lambda values: render(values) | kept, compiling.open_places, compiling.looks)
 
 
 class _Compiling:
@@ -132,35 +130,27 @@ class _Compiling:
         self._scope = scope
         self._issues = issues
 
-    def compiled(self, value: Any, place: str) -> Callable[[Values, list[int]], Any]:
+    def compiled(self, value: Any, place: str) -> Callable[[Values], Any]:
         if isinstance(value, str) and any(mark in value for mark in _MARKS):
             return self._text(value, place)
         if isinstance(value, dict):
             fields = {name: self.compiled(part, below(place, name)) for name, part in value.items()}
-            return lambda values, spent: {name: render(values, spent) for name, render in fields.items()}
+            return lambda values: {name: render(values) for name, render in fields.items()}
         if isinstance(value, list):
             parts = [self.compiled(part, below(place, index)) for index, part in enumerate(value)]
-            return lambda values, spent: [render(values, spent) for render in parts]
-        return lambda values, spent: value
+            return lambda values: [render(values) for render in parts]
+        return lambda _: value
 
-    def _text(self, source: str, place: str) -> Callable[[Values, list[int]], Any]:
+    def _text(self, source: str, place: str) -> Callable[[Values], Any]:
         self.open_places.append(place)
         try:
             template, paths = Template(source), reads(source)
         except BadTemplate as error:
             self._issues.append(Issue(self._pointer + place, f"is no template: {error.reason}"))
-            return lambda values, spent: None
+            return lambda _: None
         self._issues.extend(Issue(self._pointer + place, fault) for fault in self._scope.faults(paths))
         self.looks.append(_look(source, paths))
-        return lambda values, spent: _within(template.render(values), spent)
-
-
-def _within(value: Any, spent: list[int]) -> Any:
-    """Bound the texts of one form together; other values are not made but passed on."""
-    spent[0] += len(value) if isinstance(value, str) else 0
-    if spent[0] > MAX_OUTPUT_BYTES:
-        raise BadTemplate(f"it renders to more than {MAX_OUTPUT_BYTES} characters")
-    return value
+        return template.render
 
 
 def compile_condition(text: Any, pointer: str, scope: Scope, issues: list[Issue]) -> Condition | None:

@@ -11,8 +11,7 @@ import asyncpg
 import orjson
 
 from orchestrator.domain.ids import Tenant
-from orchestrator.domain.money import ModelUse, Reservation, Spend, Standing
-from orchestrator.domain.task import Claim
+from orchestrator.domain.money import Ask, ModelUse, Reservation, Spend, Standing
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.statements import load
 
@@ -25,50 +24,31 @@ class Spending:
     _database: Database
     _unhurried: Database
 
-    async def reserve(
-        self,
-        claim: Claim,
-        reservation_id: str,
-        provider: str,
-        model: str,
-        amount_nano: int,
-        *,
-        task_limit_nano: int | None,
-        day_limit_nano: int,
-    ) -> Reservation | Standing | None:
-        """Set an amount aside; else return the limit that does not allow it, or None: the attempt is not on record.
+    async def reserve(self, asks: Sequence[Ask], *, day_limit_nano: int) -> list[Reservation | Standing | None]:
+        """Set amounts aside, in the order asked. Each is answered by its reservation; or by the limit that does not allow
+        it, as that stands then; or by None: the attempt is not on record.
 
         `day_limit_nano` is the system's limit where none was set. The same id again is the same reservation.
         """
-        entry, fence = claim.entry, claim.fence
-        amounts = (amount_nano, task_limit_nano, day_limit_nano)
-        asked = (_SQL["reserve"], reservation_id, entry.id, fence, provider, model, *amounts)
-        (row,) = await self._database.rows(*asked)
-        while row["running"] and row["granted_on"] is None and row["scope"] is None:
-            # Neither granted nor refused: it is the first of its day, or an earlier try of it was granted this moment.
-            await self._database.change(_SQL["open_day"], entry.tenant)
-            (row,) = await self._database.rows(*asked)
-        if not row["running"]:
-            return None
-        if row["granted_on"] is None:
-            return _standing_of(row)
-        return Reservation(
-            reservation_id, entry.id, entry.tenant, fence, provider, model, amount_nano, row["granted_on"]
-        )
+        answers: dict[str, Reservation | Standing | None] = {}
+        left = list(asks)
+        while left:
+            rows = await self._database.rows(_SQL["reserve"], *_asked(left), day_limit_nano)
+            answers.update((ask.id, _answer(ask, row)) for ask, row in zip(left, rows, strict=True) if not _is_open(row))
+            left = [ask for ask in left if ask.id not in answers]
+            if left:
+                # Something before it was refused, so that it may fit; or it is the first of its day; or an earlier try
+                # of it was granted this moment. The first of a batch is always answered once its day is there.
+                await self._database.change(_SQL["open_days"], [ask.tenant for ask in left])
+        return [answers[ask.id] for ask in asks]
 
-    async def spend(self, spend: Spend, *, day_limit_nano: int) -> tuple[bool, list[Standing]]:
-        """Settle a reservation to what the call came to; return whether it was stale, and how the day's limits stand.
+    async def spend(self, spends: Sequence[Spend], *, day_limit_nano: int) -> tuple[set[str], list[Standing]]:
+        """Settle reservations to what their calls came to; return those that were stale, and how the days' limits stand.
 
-        Told again, or told late, when its reservation was released meanwhile: it counts once.
+        One told again, or told late, when its reservation was released meanwhile, counts once.
         """
-        held = spend.reservation
-        rows = await self._database.rows(
-            _SQL["spend"],
-            *(held.id, held.task_id, held.tenant, held.fence, held.provider, held.model, held.day, spend.step),
-            *(spend.input_tokens, spend.output_tokens, spend.cached_tokens, spend.cache_write_tokens),
-            *(spend.cost_nano, orjson.dumps(spend.price).decode(), spend.ok, day_limit_nano),
-        )
-        return any(row["stale"] for row in rows), [_standing_of(row) for row in rows]
+        rows = await self._database.rows(_SQL["spend"], *_told(spends), day_limit_nano)
+        return {stale for row in rows for stale in row["stale"]}, [_standing_of(row) for row in rows]
 
     async def unreserve(self, reservation_ids: Sequence[str]) -> int:
         """Take reservations away of which nothing was used; return how many were there."""
@@ -79,10 +59,10 @@ class Spending:
         """Return reservations of attempts that run no more."""
         return [row["id"] for row in await self._database.rows(_SQL["dead_reservations"], limit)]
 
-    async def note_warning(self, standing: Standing, tenant: Tenant, percentage: int) -> bool:
+    async def note_warning(self, standing: Standing, percentage: int) -> bool:
         """Note that people are told of this; False when they were told of as much today."""
-        scope = _SYSTEM if standing.scope == "day" else tenant
-        return await self._database.value(_SQL["note_warning"], scope, standing.day, percentage) is True
+        noted = await self._database.value(_SQL["note_warning"], standing.tenant or _SYSTEM, standing.day, percentage)
+        return noted is True
 
     async def standing(self, tenant: Tenant, *, day_limit_nano: int) -> list[Standing]:
         """Return how today's limits stand: the system's and the tenant's."""
@@ -101,5 +81,50 @@ class Spending:
         return await self._unhurried.change(_SQL["forget_usage"], before, limit)
 
 
+def _asked(asks: Sequence[Ask]) -> tuple[list[object], ...]:
+    return (
+        [ask.id for ask in asks],
+        [ask.task_id for ask in asks],
+        [ask.fence for ask in asks],
+        [ask.provider for ask in asks],
+        [ask.model for ask in asks],
+        [ask.amount_nano for ask in asks],
+        [ask.task_limit_nano for ask in asks],
+    )
+
+
+def _told(spends: Sequence[Spend]) -> tuple[list[object], ...]:
+    return (
+        [spend.reservation.id for spend in spends],
+        [spend.reservation.task_id for spend in spends],
+        [spend.reservation.tenant for spend in spends],
+        [spend.reservation.fence for spend in spends],
+        [spend.reservation.provider for spend in spends],
+        [spend.reservation.model for spend in spends],
+        [spend.reservation.day for spend in spends],
+        [spend.step for spend in spends],
+        [spend.input_tokens for spend in spends],
+        [spend.output_tokens for spend in spends],
+        [spend.cached_tokens for spend in spends],
+        [spend.cache_write_tokens for spend in spends],
+        [spend.cost_nano for spend in spends],
+        [orjson.dumps(spend.price).decode() for spend in spends],
+        [spend.ok for spend in spends],
+    )
+
+
+def _is_open(row: asyncpg.Record) -> bool:
+    """Neither granted nor refused, of an attempt that runs."""
+    return row["tenant"] is not None and row["granted_on"] is None and row["scope"] is None
+
+
+def _answer(ask: Ask, row: asyncpg.Record) -> Reservation | Standing | None:
+    if row["tenant"] is None:
+        return None
+    return _standing_of(row) if row["granted_on"] is None else ask.granted(row["granted_on"])
+
+
 def _standing_of(row: asyncpg.Record) -> Standing:
-    return Standing(row["scope"], row["day"], row["spent_nano"], row["reserved_nano"], row["limit_nano"], row["warned"])
+    tenant = None if row["scope"] == "day" else Tenant(row["tenant"])
+    amounts = (row["spent_nano"], row["reserved_nano"], row["limit_nano"], row["warned"])
+    return Standing(row["scope"], tenant, row["day"], *amounts)

@@ -86,7 +86,7 @@ class _Turn:
         self._refusal = ""
 
     async def take(self, event: RawMessageStreamEvent) -> None:
-        self._heard.begun = True
+        self._heard.begin()
         if event.type == "message_start":
             self._count(event.message.usage)
         elif event.type == "content_block_start":

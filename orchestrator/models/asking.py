@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import orjson
 
 from orchestrator.models.faults import bad_arguments
-from orchestrator.sdk.model import ModelRequest, Stop, ToolCall, Usage
+from orchestrator.sdk.model import ModelRequest, Stop, ToolCall, ToolResult, Usage
 
 Tell = Callable[[str], Awaitable[None]]
 """Takes a piece of text as it comes."""
@@ -18,8 +18,10 @@ class Heard:
     """What has come of an answer so far: when the stream breaks, this is what there was, and was paid for."""
 
     tell: Tell | None = None
+    on_begin: Callable[[], None] = lambda: None
+    """Called once, when the provider begins to answer."""
     begun: bool = False
-    """The provider has begun to answer: from here on it costs."""
+    """It has: from here on it costs."""
     is_told: bool = False
     """Somebody has been told a piece of the text."""
     output_bytes: int = 0
@@ -27,6 +29,12 @@ class Heard:
     usage: Usage | None = None
     """As far as the provider has counted."""
     _pieces: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Note that something has come, whatever it is."""
+        if not self.begun:
+            self.begun = True
+            self.on_begin()
 
     async def text(self, piece: str) -> None:
         """Take in a piece of the answer itself, and pass it on."""
@@ -38,7 +46,7 @@ class Heard:
 
     def aside(self, piece: str) -> None:
         """Take in what is paid for and not shown: thinking, arguments of tools."""
-        self.begun = True
+        self.begin()
         self.output_bytes += len(piece.encode(errors="replace"))
 
     @property
@@ -76,3 +84,8 @@ def arguments_of(tool: str, text: str) -> dict[str, Any]:
     if isinstance(arguments, dict):
         return arguments
     raise bad_arguments(tool)
+
+
+def in_words(result: ToolResult) -> str:
+    """Return a tool's result for an API that has no other way to say that it failed."""
+    return f"error: {result.text}" if result.is_error else result.text

@@ -5,7 +5,7 @@ open the breaker: for `REST_SECONDS` the model is not asked. Then one try goes t
 it anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
@@ -18,7 +18,7 @@ FAILURES = 5
 REST_SECONDS = 30.0
 _BESIDE_A_PROBE_SECONDS = 5.0
 """What those are asked to wait who come while one try is on its way."""
-_SICK = frozenset({Kind.LIMITED, Kind.AWAY, Kind.TIMEOUT, Kind.BROKEN})
+_SICK = frozenset({Kind.LIMITED, Kind.AWAY, Kind.SILENT, Kind.BROKEN})
 
 
 @dataclass(slots=True)
@@ -33,21 +33,25 @@ class _Health:
 
 
 class Breaker:
-    def __init__(self, clock: Clock, failures: int = FAILURES, rest_seconds: float = REST_SECONDS) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._most_failures = failures
-        self._rest_seconds = rest_seconds
         self._healths: dict[Candidate, _Health] = {}
 
     @contextmanager
-    def turn(self, candidate: Candidate) -> Iterator[None]:
-        """Let one try through and learn from how it ends. Raises Fault at once when it is not the time."""
+    def turn(self, candidate: Candidate) -> Iterator[Callable[[], None]]:
+        """Let one try through and learn from how it ends. Raises Fault at once when it is not the time.
+
+        Gives what to call when the answer begins: a try that finds the model back need not end before others may ask.
+        """
         health = self._healths.setdefault(candidate, _Health())
         self._check(candidate, health)
-        probes = self._is_open(health)
-        health.is_probed = health.is_probed or probes
+        probes = health.is_probed = _is_open(health)
+
+        def begun() -> None:
+            health.is_probed = False
+
         try:
-            yield
+            yield begun
         except Fault as fault:
             self._learn(health, fault)
             raise
@@ -55,13 +59,13 @@ class Breaker:
             health.failures = 0
         finally:
             if probes:
-                health.is_probed = False
+                begun()
 
     def _check(self, candidate: Candidate, health: _Health) -> None:
         now = self._clock.monotonic()
         if health.asked_until > now:
             self._refuse(candidate, health.asked_until - now, "its provider asked for that")
-        if not self._is_open(health):
+        if not _is_open(health):
             return
         if health.rests_until > now:
             self._refuse(candidate, health.rests_until - now, f"it failed {health.failures} times in a row")
@@ -71,16 +75,17 @@ class Breaker:
     def _refuse(self, candidate: Candidate, seconds: float, why: str) -> NoReturn:
         raise Fault(Kind.RESTING, f"{candidate} is not asked for {seconds:.0f} s: {why}", seconds)
 
-    def _is_open(self, health: _Health) -> bool:
-        return health.failures >= self._most_failures
-
     def _learn(self, health: _Health, fault: Fault) -> None:
         now = self._clock.monotonic()
         if fault.retry_after_seconds is not None:
             health.asked_until = max(health.asked_until, now + fault.retry_after_seconds)
         elif fault.kind in _SICK:
             health.failures += 1
-            if self._is_open(health):
-                health.rests_until = now + self._rest_seconds
-        else:  # it answered, if only to refuse
+            if _is_open(health):
+                health.rests_until = now + REST_SECONDS
+        elif fault.kind is not Kind.SLOW:  # it answered, if only to refuse
             health.failures = 0
+
+
+def _is_open(health: _Health) -> bool:
+    return health.failures >= FAILURES

@@ -37,7 +37,10 @@ class Kind(StrEnum):
     LENGTH = "length"
     LIMITED = "limited"
     AWAY = "away"
-    TIMEOUT = "timeout"
+    SILENT = "silent"
+    """Nothing came within a time in which something should have come."""
+    SLOW = "slow"
+    """The time of the try was over before the answer was."""
     BROKEN = "broken"
     RESTING = "resting"
     """It was not asked at all: its provider said when to come back, or it fails again and again."""
@@ -49,7 +52,7 @@ class Kind(StrEnum):
         return self in _PASSING
 
 
-_PASSING = frozenset({Kind.LIMITED, Kind.AWAY, Kind.TIMEOUT, Kind.BROKEN, Kind.RESTING, Kind.MALFORMED})
+_PASSING = frozenset({Kind.LIMITED, Kind.AWAY, Kind.SILENT, Kind.SLOW, Kind.BROKEN, Kind.RESTING, Kind.MALFORMED})
 
 
 class Fault(Exception):
@@ -71,8 +74,8 @@ def of_status(status: int, said: str, retry_after_seconds: float | None = None, 
 def of_transport(error: Exception, *, begun: bool) -> Fault:
     """Return what a connection that failed, or a stream that cannot be read, means."""
     own = error if isinstance(error, httpx2.TransportError) else error.__cause__ or error
-    if isinstance(own, httpx2.TimeoutException):
-        return Fault(Kind.TIMEOUT, f"no answer in time ({type(own).__name__})")
+    if isinstance(own, httpx2.ReadTimeout | httpx2.WriteTimeout):
+        return Fault(Kind.SLOW, f"no answer in time ({type(own).__name__})")
     if begun:
         return Fault(Kind.BROKEN, f"the stream broke ({type(own).__name__})")
     return Fault(Kind.AWAY, f"it cannot be reached ({type(own).__name__})")

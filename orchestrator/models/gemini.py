@@ -93,7 +93,7 @@ class _Turn:
         self._refusal = ""
 
     async def take(self, chunk: types.GenerateContentResponse) -> None:
-        self._heard.begun = True
+        self._heard.begin()
         self._count(chunk.usage_metadata)
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
             self._stop = "SAFETY"

@@ -5,8 +5,8 @@ with the process. Keys are known here and in the SDKs alone.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +22,8 @@ from orchestrator.models.faults import Fault, Kind
 from orchestrator.models.prices import Price, Prices, open_prices
 from orchestrator.sdk.model import ModelRequest
 
+SILENT_SECONDS = 10.0
+"""A provider that sends nothing for so long may be away."""
 _NO_KEY = "none"
 """For a server of one's own that wants none; the SDK insists on something."""
 
@@ -62,22 +64,26 @@ class Models:
         """Raises PriceUnknown."""
         return self._prices.of(candidate, self._clock.now())
 
-    @contextmanager
-    def turn(self, candidate: Candidate) -> Iterator[None]:
-        """Hold the breaker around one try. Raises Fault when the model is not to be asked now."""
-        with self._breaker.turn(candidate):
-            yield
+    def turn(self, candidate: Candidate) -> AbstractContextManager[Callable[[], None]]:
+        """Hold the breaker around one try, as `Breaker.turn` says. Raises Fault when it is not the time."""
+        return self._breaker.turn(candidate)
 
     async def ask(self, candidate: Candidate, request: ModelRequest, heard: Heard) -> Answer:
         """Ask once. Raises Fault, within the request's time, and what `heard.tell` raises."""
         provider = await self._provider(candidate.provider)
+        seconds = request.timeout_seconds
         try:
-            async with asyncio.timeout(request.timeout_seconds) as limit:
+            async with asyncio.timeout(seconds) as limit:
                 return await provider.ask(candidate.model, request, heard)
         except TimeoutError:
             if not limit.expired():
                 raise
-        raise Fault(Kind.TIMEOUT, f"no whole answer within {request.timeout_seconds:g} s")
+        except Fault as fault:
+            if fault.kind is not Kind.SLOW:
+                raise
+        # Who has little time, or a long answer under way, says nothing about the provider.
+        is_silent = not heard.begun and seconds >= SILENT_SECONDS
+        raise Fault(Kind.SILENT if is_silent else Kind.SLOW, f"no whole answer within {seconds:g} s")
 
     async def close(self) -> None:
         for opened in self._opened.values():

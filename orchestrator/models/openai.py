@@ -12,7 +12,7 @@ from openai.types.responses import ResponseStreamEvent
 
 from orchestrator.clock import Clock
 from orchestrator.models import faults
-from orchestrator.models.asking import Answer, Heard, arguments_of
+from orchestrator.models.asking import Answer, Heard, arguments_of, in_words
 from orchestrator.models.chain import Candidate
 from orchestrator.models.http import BROKEN, open_http, within
 from orchestrator.models.openai_errors import understand
@@ -61,7 +61,7 @@ class _Turn:
         self._refusal: list[str] = []
 
     async def take(self, event: ResponseStreamEvent) -> None:
-        self._heard.begun = True
+        self._heard.begin()
         match event.type:
             case "response.output_text.delta":
                 await self._heard.text(event.delta)
@@ -143,7 +143,8 @@ def _body(candidate: Candidate, request: ModelRequest) -> dict[str, Any]:
 
 def _items(message: Message) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = [
-        {"type": "function_call_output", "call_id": result.id, "output": result.text} for result in message.tool_results
+        {"type": "function_call_output", "call_id": result.id, "output": in_words(result)}
+        for result in message.tool_results
     ]
     if message.text:
         items.append({"role": message.role, "content": message.text})

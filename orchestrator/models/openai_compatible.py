@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from orchestrator.clock import Clock
 from orchestrator.models import faults
-from orchestrator.models.asking import Answer, Heard, arguments_of
+from orchestrator.models.asking import Answer, Heard, arguments_of, in_words
 from orchestrator.models.http import BROKEN, open_http, within
 from orchestrator.models.openai_errors import understand
 from orchestrator.sdk.model import Message, ModelRequest, Stop, ToolCall, Usage
@@ -58,7 +58,7 @@ class _Turn:
         self._refusal: list[str] = []
 
     async def take(self, chunk: ChatCompletionChunk) -> None:
-        self._heard.begun = True
+        self._heard.begin()
         if chunk.usage is not None:
             cached = chunk.usage.prompt_tokens_details.cached_tokens if chunk.usage.prompt_tokens_details else 0
             self._heard.usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens, cached or 0)
@@ -118,7 +118,7 @@ def _body(model: str, request: ModelRequest) -> dict[str, Any]:
 
 def _told(message: Message) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = [
-        {"role": "tool", "tool_call_id": result.id, "content": result.text} for result in message.tool_results
+        {"role": "tool", "tool_call_id": result.id, "content": in_words(result)} for result in message.tool_results
     ]
     if message.text or message.tool_calls:
         turn: dict[str, Any] = {"role": message.role, "content": message.text}

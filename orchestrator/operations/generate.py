@@ -17,9 +17,10 @@ from orchestrator.models.asking import Answer, Heard, Tell
 from orchestrator.models.bound import most_input_tokens
 from orchestrator.models.chain import Candidate
 from orchestrator.models.faults import Fault, Kind
+from orchestrator.models.models import Models
 from orchestrator.models.prices import Price
 from orchestrator.models.verdict import FINAL, Trouble, verdict
-from orchestrator.operations import budget
+from orchestrator.operations.purse import Purse
 from orchestrator.runtime import Runtime
 from orchestrator.sdk.model import ModelReply, ModelRequest, Usage
 
@@ -29,7 +30,7 @@ Reset = Callable[[], Awaitable[None]]
 
 
 async def generate(
-    runtime: Runtime, claim: Claim, step: str, request: ModelRequest, tell: Tell, reset: Reset
+    runtime: Runtime, purse: Purse, claim: Claim, step: str, request: ModelRequest, tell: Tell, reset: Reset
 ) -> ModelReply:
     """Ask the request's model, or the models of the chain one after the other, and return the first answer.
 
@@ -37,7 +38,7 @@ async def generate(
     InvalidInput, PriceUnknown, ModelRefused and BudgetExceeded, which are terminal; ModelUnavailable and
     ModelMalformed, worth a retry; and LeaseLost.
     """
-    call = _Call(runtime, claim, step, request, tell, reset)
+    call = _Call(runtime.models, purse, claim, step, request, tell, reset)
     troubles: list[Trouble] = []
     for candidate in runtime.models.candidates(request):
         try:
@@ -55,9 +56,10 @@ class _Call:
     """One call over all its tries."""
 
     def __init__(
-        self, runtime: Runtime, claim: Claim, step: str, request: ModelRequest, tell: Tell, reset: Reset
+        self, models: Models, purse: Purse, claim: Claim, step: str, request: ModelRequest, tell: Tell, reset: Reset
     ) -> None:
-        self._runtime = runtime
+        self._models = models
+        self._purse = purse
         self._claim = claim
         self._step = step
         self._request = request
@@ -67,8 +69,10 @@ class _Call:
         self._cost_nano = 0
 
     async def at(self, candidate: Candidate) -> ModelReply:
-        """Ask one candidate; once more, when its output is not what was asked for. Raises Fault, and before a try
-        BudgetExceeded and PriceUnknown."""
+        """Ask one candidate; once more, when its output is not what was asked for.
+
+        Raises Fault, and before a try BudgetExceeded and PriceUnknown.
+        """
         request = self._request
         try:
             answer = await self._try(candidate, request)
@@ -76,13 +80,11 @@ class _Call:
             if fault.kind is not Kind.MALFORMED:
                 raise
             answer = await self._try(candidate, request)
-        value, wrong = _read(request, answer)
+        value, wrong = await self._read(answer)
         if wrong:
-            await self._take_back(answer.text)
             answer = await self._try(candidate, structured.mended(request, answer.text, wrong))
-            value, wrong = _read(request, answer)
+            value, wrong = await self._read(answer)
         if wrong:
-            await self._take_back(answer.text)
             raise Fault(Kind.MALFORMED, f"its JSON does not fit the schema: {'; '.join(wrong)}")
         return ModelReply(
             text=answer.text,
@@ -95,13 +97,24 @@ class _Call:
             data=value,
         )
 
+    async def _read(self, answer: Answer) -> tuple[object, list[str]]:
+        """Return the JSON that was asked for, and what is wrong with it. Raises Fault for one that was cut off."""
+        if self._request.schema is None or answer.stop == "tool":
+            return None, []
+        value, wrong = structured.read(answer.text, self._request.schema)
+        if wrong:
+            await self._take_back(answer.text)
+            if answer.stop == "length":
+                most = self._request.max_tokens
+                raise Fault(Kind.LENGTH, f"its JSON had not ended after {most} tokens: raise max_tokens")
+        return value, wrong
+
     async def _try(self, candidate: Candidate, request: ModelRequest) -> Answer:
-        models = self._runtime.models
+        models = self._models
         price, most_input = models.price(candidate), most_input_tokens(request)
-        heard = Heard(self._tell if request.stream else None)
-        with models.turn(candidate):
-            reservation = await budget.reserve(
-                self._runtime,
+        with models.turn(candidate) as begun:
+            heard = Heard(self._tell if request.stream else None, begun)
+            reservation = await self._purse.reserve(
                 self._claim,
                 candidate.provider,
                 candidate.model,
@@ -126,7 +139,7 @@ class _Call:
         if heard.begun:
             await self._spend(reservation, price, self._estimate(heard, most_input), ok=False)
         else:
-            await budget.release(self._runtime, reservation)
+            await self._purse.release(reservation)
 
     async def _spend(self, reservation: Reservation, price: Price, usage: Usage, *, ok: bool) -> None:
         cost_nano = price.cost_nano(usage)
@@ -142,7 +155,7 @@ class _Call:
             price.facts,
             ok,
         )
-        await budget.spend(self._runtime, spend)
+        await self._purse.spend(spend)
 
     def _estimate(self, heard: Heard, most_input: int) -> Usage:
         """What was used at the most: as the provider counted, else the whole input and a token for each byte."""
@@ -153,13 +166,3 @@ class _Call:
     async def _take_back(self, text: str) -> None:
         if text and self._request.stream:
             await self._reset()
-
-
-def _read(request: ModelRequest, answer: Answer) -> tuple[object, list[str]]:
-    """Return the JSON that was asked for, and what is wrong with it. Raises Fault for one that was cut off."""
-    if request.schema is None or answer.stop == "tool":
-        return None, []
-    value, wrong = structured.read(answer.text, request.schema)
-    if wrong and answer.stop == "length":
-        raise Fault(Kind.LENGTH, f"its JSON had not ended after {request.max_tokens} tokens: raise max_tokens")
-    return value, wrong

@@ -163,8 +163,9 @@ class Context(_Attempt, Protocol):
     async def generate(self, name: str, request: ModelRequest) -> ModelReply:
         """Ask a model, as the durable step `name`: an answer that was paid for is never paid for again.
 
-        The worst case is reserved in the budget first. Raises NotConfigured, BudgetExceeded, ModelRefused, or what
-        says that every provider of the chain failed (worth a retry).
+        The worst case is reserved in the budget first. Raises NotConfigured, BudgetExceeded, PriceUnknown and
+        ModelRefused, which no retry can help; ModelUnavailable when every model of the chain failed, and
+        ModelMalformed (`orchestrator.sdk.refusals`). In a conversation hand `reply.tool_calls` back unchanged.
         """
 
 

@@ -15,7 +15,7 @@ class ToolCall:
     name: str
     arguments: dict[str, Any]
     origin: dict[str, Any] | None = field(default=None, repr=False)
-    """On a turn's first call: the turn in its provider's own words, thinking included, which that provider wants back."""
+    """On a turn's first call: the turn in its provider's own words, thinking included: it wants that back."""
 
 
 @dataclass(frozen=True, slots=True)

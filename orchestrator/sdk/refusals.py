@@ -1,8 +1,34 @@
-"""What a context's calls raise besides what the handler itself does; all but the last two are terminal when left alone.
+"""What a context's calls raise besides what the handler does itself.
 
-`AddressRefused` and `TooLarge` come from `ctx.http`, the others from `ctx.submit`.
+Left alone, these are terminal: `AddressRefused` and `TooLarge` (from `ctx.http`), `InvalidInput` (`ctx.submit`,
+`ctx.call`), `BudgetExceeded`, `ModelRefused`, `NotConfigured`, `PriceUnknown` (`ctx.generate`). Worth a retry are
+`ModelMalformed`, `ModelUnavailable`, `QueueFull` and `Unavailable`.
 """
 
-from orchestrator.domain.errors import AddressRefused, InvalidInput, QueueFull, TooLarge, Unavailable
+from orchestrator.domain.errors import (
+    AddressRefused,
+    BudgetExceeded,
+    InvalidInput,
+    ModelMalformed,
+    ModelRefused,
+    ModelUnavailable,
+    NotConfigured,
+    PriceUnknown,
+    QueueFull,
+    TooLarge,
+    Unavailable,
+)
 
-__all__ = ["AddressRefused", "InvalidInput", "TooLarge", "QueueFull", "Unavailable"]  # noqa: RUF022
+__all__ = [
+    "AddressRefused",
+    "BudgetExceeded",
+    "InvalidInput",
+    "ModelMalformed",
+    "ModelRefused",
+    "ModelUnavailable",
+    "NotConfigured",
+    "PriceUnknown",
+    "QueueFull",
+    "TooLarge",
+    "Unavailable",
+]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections import Counter
@@ -37,7 +38,8 @@ class AttemptContext(Context):
     """Made when an attempt starts, closed when it ends. Use it on the loop's thread."""
 
     __slots__ = (
-        "_calls", "_kept", "_running", "_submitted", "bench", "claim", "lost", "started_at", "telling", "waits",
+        "_calls", "_kept", "_loading", "_running", "_submitted", "bench", "claim", "lost", "started_at", "telling",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, bench: Bench, started_at: datetime | None = None) -> None:
@@ -50,6 +52,7 @@ class AttemptContext(Context):
         self.waits = Waits(bench.gather_seconds)
         self._calls: Calls | None = None
         self._kept: dict[str, Step] | None = None
+        self._loading: asyncio.Lock | None = None
         self._running: set[str] = set()
         self._submitted: Counter[str] = Counter()
 
@@ -133,8 +136,10 @@ class AttemptContext(Context):
         """Return what is kept under a name."""
         self.telling.check_open()
         if self._kept is None:
-            loaded = dict(await self.bench.steps.load(self.task_id))
-            self._kept = self._kept or loaded  # another step may have loaded them meanwhile
+            self._loading = self._loading or asyncio.Lock()
+            async with self._loading:  # those that begin side by side ask once
+                if self._kept is None:
+                    self._kept = dict(await self.bench.steps.load(self.task_id))
         return self._kept.get(name)
 
     def remember(self, steps: Mapping[str, Step]) -> None:

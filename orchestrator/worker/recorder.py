@@ -36,15 +36,18 @@ class Recorder:
         self._writing: dict[Fence, asyncio.Future[set[Fence]]] = {}
         self._wake = asyncio.Event()
         self._lane: asyncio.Task[None] | None = None
+        self._wishing: Batcher[Fence, None] = Batcher(self._record_wished, size=_BATCH, lanes=1)
         # One lane: two would let a later batch overtake an earlier one, and its tasks start before their turn.
         self._confirming: Batcher[Claim, bool] = Batcher(self._confirm, size=_BATCH, lanes=1)
 
     def start(self) -> None:
         self._confirming.start()
+        self._wishing.start()
         self._lane = asyncio.create_task(self._record())
 
     async def stop(self) -> None:
         await self._confirming.stop()
+        await self._wishing.stop()
         if self._lane is not None:
             self._lane.cancel()
             await asyncio.gather(self._lane, return_exceptions=True)
@@ -70,12 +73,22 @@ class Recorder:
         if under_way:
             await asyncio.wait(under_way)
 
+    async def recorded(self, claim: Claim) -> None:
+        """Return when an attempt that is watched is recorded, or refused; many at about the same time together."""
+        if claim.fence in self._watched or claim.fence in self._writing:
+            await self._wishing.submit(claim.fence)
+
     async def confirm(self, claim: Claim) -> bool:
         """Record an attempt before it starts; False when the task is final or another holds a newer fence.
 
-        For tasks that were queued under an earlier epoch: Redis may have forgotten that they ended.
+        For tasks that were queued under an earlier epoch: Redis may have forgotten that they ended. And for those that
+        were started in the outbox, and have to be in Postgres.
         """
         return await self._confirming.submit(claim)
+
+    async def _record_wished(self, fences: Sequence[Fence]) -> list[None | Exception]:
+        await self.record(fences)
+        return [None] * len(fences)
 
     async def _confirm(self, claims: Sequence[Claim]) -> list[bool | Exception]:
         accepted = await self._write(claims)

@@ -10,6 +10,7 @@ import structlog
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
+from orchestrator.operations.purse import Purse
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.submit import Intake
 from orchestrator.queue.presence import WorkerCard
@@ -51,6 +52,7 @@ class WorkerService:
         self._facts = facts
         self._intake = Intake(runtime)
         self._recorder = Recorder(runtime, facts.worker)
+        self._purse = Purse(runtime, self._recorder.confirm)
         self._journal = Journal(runtime, facts.worker, self._recorder)
         self._threads = Threads()
         executor = Executor(runtime.handlers, self._bench())
@@ -76,6 +78,8 @@ class WorkerService:
             closing.push_async_callback(self._heartbeat.stop)
             self._intake.start()
             closing.push_async_callback(self._intake.stop)
+            self._purse.start()
+            closing.push_async_callback(self._purse.stop)
             self._journal.start()
             closing.push_async_callback(self._journal.stop)
             self._attempts.open()
@@ -108,7 +112,7 @@ class WorkerService:
             journal=self._journal,
             steps=KeptSteps(runtime),
             submit=self._submit,
-            services=Services(runtime),
+            services=Services(runtime, self._purse, self._recorder),
             http=lambda: runtime.http,
             config=runtime.config,
             max_result_bytes=runtime.limits.max_result_bytes,

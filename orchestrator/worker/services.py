@@ -9,11 +9,13 @@ from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
 from orchestrator.operations import artifact, generate, lock
+from orchestrator.operations.purse import Purse
 from orchestrator.operations.record import begin_steps, load_steps, save_step
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.bench import Telling
+from orchestrator.worker.recorder import Recorder
 
 
 class KeptSteps:
@@ -39,8 +41,10 @@ class KeptSteps:
 class Services:
     """Locks, files and models."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, purse: Purse, recorder: Recorder) -> None:
         self._runtime = runtime
+        self._purse = purse
+        self._recorder = recorder
 
     async def take_lock(self, claim: Claim, name: str) -> Fence | None:
         _need_postgres(self._runtime, "to hold locks")
@@ -62,8 +66,9 @@ class Services:
         async def reset() -> None:
             await tell(None)
 
+        await self._recorder.recorded(claim)  # only what is on record may reserve
         try:
-            return await generate.generate(self._runtime, claim, step, request, grown, reset)
+            return await generate.generate(self._runtime, self._purse, claim, step, request, grown, reset)
         except BudgetExceeded as exceeded:
             if request.on_budget == "wait" and exceeded.resets_at is not None:
                 return exceeded.resets_at

@@ -12,6 +12,9 @@ from typing import NoReturn
 
 from orchestrator.domain.steps import Wait
 
+_TURNS = 10
+"""More than a handler needs from the end of one call to the beginning of the next."""
+
 
 class Waits:
     """Use it on the loop's thread."""
@@ -25,7 +28,7 @@ class Waits:
         self._life: asyncio.Task[object] | None = None
         self._open: dict[asyncio.Future[NoReturn], Wait] = {}
         self._acting = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     def begin(self, life: asyncio.Task[object] | None) -> None:
         """`life` is cancelled to park the attempt."""
@@ -61,8 +64,18 @@ class Waits:
             never.cancel()
 
     def _look(self) -> None:
-        if self._open and not self._acting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._gather_seconds, self._park)
+        """Begin the moment anew: a handler that comes by what it did before, call by call, is not at rest yet."""
+        if self._open and not self._acting:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(self._gather_seconds, self._rest, _TURNS)
+
+    def _rest(self, turns: int) -> None:
+        """Let the loop turn a few times more: when it was late itself, the moment is over and nobody had his turn."""
+        if turns:
+            self._timer = asyncio.get_running_loop().call_soon(self._rest, turns - 1)
+        else:
+            self._park()
 
     def _park(self) -> None:
         self._timer = None

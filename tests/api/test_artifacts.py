@@ -52,12 +52,12 @@ async def kept(
 async def test_files_are_listed_in_pages_oldest_first(door: Door) -> None:
     task, files = await kept(door, "a.md", "b.md", "c.md")
     seen: list[dict[str, Any]] = []
-    cursor: str | None = None
+    asked: dict[str, Any] = {"limit": 2}
     for _ in range(2):
-        page = (await door.http.get(f"/tasks/{task}/artifacts", params={"limit": 2, "cursor": cursor} if cursor else {"limit": 2})).json()  # noqa: E501  # fmt: skip
+        page = (await door.http.get(f"/tasks/{task}/artifacts", params=asked)).json()
         seen += page["items"]
-        cursor = page["next_cursor"]
-    assert cursor is None
+        asked["cursor"] = page["next_cursor"]
+    assert asked["cursor"] is None
     assert [item["id"] for item in seen] == [file.id for file in files]
     assert set(seen[0]) == set(shapes.Artifact.model_fields)
     created_at = seen[0].pop("created_at")

@@ -1,7 +1,9 @@
 """No secret is ever told: every handler succeeds and fails with canaries for keys, and nobody sees them again."""
 
 import asyncio
+import logging
 import os
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -232,7 +234,29 @@ async def test_no_secret_is_told(name: str, watch: Watch, httpserver: HTTPServer
     assert watch.leaks() == []
 
 
-@pytest.mark.parametrize("disguise", [str, lambda key: f"Bearer {key}!", lambda key: f"https://x/?k={key}&y"])
-async def test_a_secret_that_is_told_is_found(watch: Watch, disguise: Callable[[str], str]) -> None:
-    watch.saw(await run_task(hello, {"seconds": 0, "name": disguise(PLANTED["GITHUB_TOKEN"])}))
+@pytest.mark.parametrize("disguise", ["{}", "Bearer {}!", "https://x/?k={}&y", "base64"])
+async def test_a_secret_in_a_run_is_found(watch: Watch, disguise: str) -> None:
+    secret = PLANTED["GITHUB_TOKEN"]
+    told = b64encode(f"user:{secret}".encode()).decode() if disguise == "base64" else disguise.format(secret)
+    watch.saw(await run_task(hello, {"seconds": 0, "name": told}))
+    assert watch.leaks() != []
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        print,
+        lambda secret: os.write(2, secret.encode()),
+        lambda secret: logging.getLogger("some.sdk").debug("sent %s", secret),
+        lambda secret: logging.getLogger("some.sdk").debug("sent", extra={"headers": {"X-Key": secret}}),
+    ],
+)
+def test_a_secret_that_is_printed_or_logged_is_found(watch: Watch, tell: Callable[[str], None]) -> None:
+    tell(PLANTED["SLACK_SIGNING_SECRET"])
+    assert len(watch.leaks()) == 1
+
+
+async def test_a_secret_in_a_span_is_found(watch: Watch, httpserver: HTTPServer) -> None:
+    async with open_client([f"{httpserver.host}:{httpserver.port}"]) as http:
+        await http.get(httpserver.url_for(f"/{PLANTED['GITHUB_TOKEN']}"))
     assert len(watch.leaks()) == 1

@@ -33,7 +33,7 @@ def left_of(scripts: Scripts) -> list[str]:
 @pytest.mark.parametrize(
     "source",
     [
-        'const all: object[] = []; for (;;) all.push({text: "x".repeat(9) + all.length})',
+        "const all: number[][] = []; for (;;) all.push(new Array(10_000).fill(all.length + 0.5))",
         "const all: Uint8Array[] = []; for (;;) all.push(new Uint8Array(1 << 24).fill(1))",
         'const all: unknown[] = []; for (;;) all.push(new TextEncoder().encode("x".repeat(1 << 20)).buffer)',
     ],
@@ -45,6 +45,11 @@ def test_a_memory_bomb_goes_off_in_its_own_process(scripts, source):
     assert (run.error.type, run.error.retryable) == ("OutOfMemory", True)
     assert run.error.message == "script.ts needed more than its 32 MB (memory_mb in script.toml)"
     assert left_of(scripts) == []
+
+
+def test_the_heap_is_as_large_as_declared(scripts):
+    source = 'import { getHeapStatistics } from "node:v8"; console.log(getHeapStatistics().heap_size_limit)'
+    assert scripts.result(source, "memory_mb = 64") == 64 * 2**20
 
 
 def test_a_script_that_does_not_end_is_ended_by_its_own_limit(scripts):
@@ -87,7 +92,7 @@ async def test_a_cancellation_leaves_nothing_of_the_group_and_no_files(scripts, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ties processes to their parent on Linux alone")
-def test_a_script_dies_with_its_worker(scripts):
+def test_a_script_dies_with_its_worker(scripts, tmp_path):
     scripts.write(ENDLESS)
     code = f"""
 import asyncio
@@ -101,7 +106,8 @@ async def main():
     await running
 asyncio.run(main())
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as worker:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, env=environment) as worker:
         try:
             script = os.pidfd_open(int(worker.stdout.readline()))
         finally:

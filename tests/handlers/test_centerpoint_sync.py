@@ -262,6 +262,7 @@ def test_secrets_appear_nowhere(scripts):
         assert "https://x/?t=***" in told
         if kind is None:
             assert run.result == ["***", "***", "shown"]
+    assert scripts.result('console.log(JSON.stringify({pin: Deno.env.get("PIN")}))', manifest) == {"pin": "***"}
 
 
 @pytest.mark.parametrize("name", ["../x.ts", "/etc/x.ts", "a/../x.ts", ".x.ts", "x.js", "x.ts\n", "", "a//x.ts"])

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
+import redis
 
 from orchestrator.domain.events import EventKind
 from orchestrator.domain.ids import DEFAULT_TENANT
@@ -61,3 +63,45 @@ async def test_a_document_is_streamed_paid_for_and_stored(house: House, anthropi
     [asked] = anthropic.asked
     assert "Topic: otters" in str(asked.json["messages"])
     assert "experienced writer" in str(asked.json["system"])
+
+
+async def test_a_key_is_in_no_row_whether_it_is_good_or_wrong(
+    house: House,
+    anthropic: FakeAnthropic,
+    pool: asyncpg.Pool,
+    redis_admin: redis.Redis,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    good = anthropic.key
+    anthropic.will(Says(TEXT))
+    async with house.worker():
+        first = await house.ended(await house.submit("gen_content", {"prompt": "Write."}))
+        anthropic.key = "another-key"  # from here on the worker's is wrong, and the provider repeats it
+        second = await house.ended(await house.submit("gen_content", {"prompt": "Write."}))
+        left_in_redis = _everything_in(redis_admin)
+    assert (first.status, second.status) == (State.SUCCEEDED, State.FAILED)
+    assert "does not accept the key in ANTHROPIC_API_KEY" in str(second.error)
+    rows = await _every_row(pool)
+    assert str(first.id) in rows
+    assert str(second.id) in left_in_redis
+    printed = capfd.readouterr()
+    for place in (rows, left_in_redis, printed.out, printed.err, repr((first, second, await house.story(second)))):
+        assert good not in place
+
+
+async def _every_row(pool: asyncpg.Pool) -> str:
+    tables = await pool.fetch("select table_name as name from information_schema.tables where table_schema = 'public'")
+    rows = [row[0] for table in tables for row in await pool.fetch(f'select t::text from "{table["name"]}" t')]
+    return "\n".join(rows)
+
+
+def _everything_in(store: redis.Redis) -> str:
+    reading = {
+        b"string": store.get,
+        b"hash": store.hgetall,
+        b"zset": lambda key: store.zrange(key, 0, -1),
+        b"set": store.smembers,
+        b"stream": store.xrange,
+        b"list": lambda key: store.lrange(key, 0, -1),
+    }
+    return repr([(key, reading[store.type(key)](key)) for key in store.scan_iter()])

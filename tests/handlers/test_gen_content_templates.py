@@ -178,6 +178,7 @@ def test_a_variable_is_never_a_template(folder: Path) -> None:
         ("---\ndescription: x\n---\n{% for n in [1] %}n{% endfor %}\n", "bad.md, line 4: only expressions and if"),
         ("---\ndescription: x\n---\nA\n{{ ''.__class__ }}\n", "bad.md, line 5: access to attribute '__class__'"),
         ("---\ndescription: x\n---\nA\nB\n{{ 1 / 0 }}\n", "bad.md, line 6: division by zero"),
+        ("---\ndescription: x\n---\n{{ '' }}\n", "bad.md, line 4: the prompt is empty"),
     ],
 )
 def test_a_bad_template_is_told_with_file_and_line(tmp_path: Path, text: str, said: str) -> None:

@@ -38,7 +38,7 @@ def resting(breaker: Breaker) -> float:
     return refused.value.retry_after_seconds
 
 
-@pytest.mark.parametrize("kind", [Kind.AWAY, Kind.TIMEOUT, Kind.BROKEN, Kind.LIMITED])
+@pytest.mark.parametrize("kind", [Kind.AWAY, Kind.SILENT, Kind.BROKEN, Kind.LIMITED])
 def test_failures_in_a_row_open_it_for_that_model_alone(breaker: Breaker, clock: FakeClock, kind: Kind):
     for _ in range(FAILURES):
         fails(breaker, kind)
@@ -69,6 +69,25 @@ def test_after_the_rest_one_try_goes_through_and_closes_it(breaker: Breaker, clo
     with breaker.turn(CLAUDE):
         assert 0 < resting(breaker) < REST_SECONDS
     assert passes(breaker)
+
+
+def test_others_may_ask_as_soon_as_the_try_is_answered(breaker: Breaker, clock: FakeClock):
+    for _ in range(FAILURES):
+        fails(breaker)
+    clock.advance(REST_SECONDS)
+    with breaker.turn(CLAUDE) as begun:
+        resting(breaker)
+        begun()
+        assert passes(breaker)
+
+
+def test_a_request_with_little_time_says_nothing(breaker: Breaker):
+    for _ in range(FAILURES - 1):
+        fails(breaker)
+    for _ in range(FAILURES):
+        fails(breaker, Kind.SLOW)
+    fails(breaker)
+    assert resting(breaker) == REST_SECONDS
 
 
 def test_a_try_that_fails_opens_it_anew(breaker: Breaker, clock: FakeClock):

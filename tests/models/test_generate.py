@@ -241,6 +241,7 @@ async def test_json_that_was_cut_off_asks_for_more_tokens(desk: Desk, anthropic:
     anthropic.will(Says('{"n": ', stop="max_tokens"))
     with pytest.raises(ModelRefused, match="raise max_tokens"):
         await desk.ask(ask(schema=SCHEMA, max_tokens=3))
+    assert desk.told[-1] is None
 
 
 async def test_arguments_that_are_no_json_are_asked_for_once_more(desk: Desk, anthropic: FakeAnthropic):
@@ -288,7 +289,7 @@ async def test_a_task_that_is_cancelled_pays_for_what_it_heard(desk: Desk, anthr
 
 async def test_a_timeout_before_the_first_byte_costs_nothing(desk: Desk, anthropic: FakeAnthropic):
     anthropic.will(Says("late", silent_seconds=30))
-    with pytest.raises(ModelUnavailable, match=r"in time|within 0\.05 s"):
+    with pytest.raises(ModelUnavailable, match=r"within 0\.05 s"):
         await desk.ask(ask(provider="anthropic", timeout_seconds=0.05))
     assert await desk.calls() == []
 

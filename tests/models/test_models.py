@@ -90,7 +90,7 @@ async def test_the_time_of_a_try_is_for_the_whole_answer(anthropic: FakeAnthropi
     with pytest.raises(Fault, match=r"within 0\.1 s") as fault:
         await opened.ask(Candidate("anthropic", "claude-sonnet-5-5"), ask(timeout_seconds=0.1), heard)
     await opened.close()
-    assert fault.value.kind is Kind.TIMEOUT
+    assert fault.value.kind is Kind.SLOW
     assert heard.words
 
 
@@ -139,3 +139,18 @@ async def test_the_check_names_what_is_wrong_with_the_models(tmp_path: Path):
     assert await found(**priced) == {"AUREA_MODEL_CHAIN": "models: openai:llama3.2:3b"}
     prices.write_text("[openai")
     assert "it is not TOML" in (await found(**priced))["AUREA_PRICES!"]
+
+
+async def test_silence_counts_against_a_provider_and_haste_does_not(
+    anthropic: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
+):
+    opened = models(anthropic=anthropic.key, anthropic_url=anthropic.url)
+    kinds = []
+    for longest_silence in (0.05, 10):
+        monkeypatch.setattr("orchestrator.models.models.SILENT_SECONDS", longest_silence)
+        anthropic.will(Says("late", silent_seconds=30))
+        with pytest.raises(Fault) as fault:
+            await opened.ask(Candidate("anthropic", "claude-sonnet-5-5"), ask(timeout_seconds=0.05), Heard())
+        kinds.append(fault.value.kind)
+    await opened.close()
+    assert kinds == [Kind.SILENT, Kind.SLOW]

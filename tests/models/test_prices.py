@@ -120,7 +120,7 @@ def test_no_usage_within_the_bound_costs_more_than_the_worst_case(
 
 
 def test_the_bound_counts_everything_that_is_sent():
-    call = ToolCall("c1", "read_file", {"path": "ü" * 100}, {"words": ["w" * 1000]})
+    call = ToolCall("c1", "read_file", {"path": "ü" * 100}, {"words": ["w" * 10_000]})
     turns = (
         Message("user", "🙂" * 10),
         Message("assistant", tool_calls=(call,)),
@@ -128,5 +128,5 @@ def test_the_bound_counts_everything_that_is_sent():
     )
     plain = ModelRequest(messages=(Message("user", ""),))
     full = ModelRequest(messages=turns, system="s" * 200, tools=(READ,), schema={"description": "d" * 300})
-    sent = 40 + 100 * 6 + 1000 + 500 + 200 + len(READ.description) + 300
+    sent = 40 + 100 * 6 + 10_000 + 500 + 200 + len(READ.description) + 300
     assert sent < most_input_tokens(full) - most_input_tokens(plain) < sent + 4000

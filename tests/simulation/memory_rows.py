@@ -24,8 +24,8 @@ TASK: Row = {
     "id": "", "tenant": "", "type": "", "status": "queued", "queue": "", "priority": 5, "payload": "{}", "result": None,
     "error": None, "progress": None, "tags": "{}", "attempt": 0, "crashes": 0, "max_retries": 0, "timeout_seconds": 0.0,
     "idempotency_key": None, "key_held": False, "key_until_final": False, "key_expires_at": None, "fingerprint": None,
-    "parent_id": None, "called": False, "delayed": False, "run_at": None, "expires_at": None, "created_at": _EPOCH, "started_at": None,
-    "finished_at": None, "worker_id": None, "traceparent": "", "cost_usd": 0.0, "fence": 0,
+    "parent_id": None, "called": False, "delayed": False, "run_at": None, "expires_at": None, "created_at": _EPOCH,
+    "started_at": None, "finished_at": None, "worker_id": None, "traceparent": "", "cost_usd": 0.0, "fence": 0,
 }  # fmt: skip
 _NOT_READ = {"called", "key_held", "key_until_final", "key_expires_at", "fingerprint", "delayed"}
 READ = tuple(name for name in TASK if name not in _NOT_READ)

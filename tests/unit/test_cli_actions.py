@@ -93,6 +93,12 @@ def test_the_examples_are_sound(file: Path) -> None:
     assert result.exit_code == 0, result.stdout
 
 
+def test_the_example_of_the_documentation_is_sound(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "handlers" / "aurea_action.md").read_text()
+    (tmp_path / "a.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    assert actions("check", tmp_path / "a.yaml").stdout.endswith("3 steps, nothing wrong\n")
+
+
 def test_a_file_becomes_a_task_with_its_inputs_as_they_are_declared(
     broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

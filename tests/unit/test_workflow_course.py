@@ -173,6 +173,15 @@ def test_what_comes_behind_a_failure_is_done_anew_once_that_is_healed() -> None:
     assert again == before
 
 
+def test_a_clean_up_behind_a_skipped_step_is_done_anew_too() -> None:
+    course = course_of({}, {"needs": "s0"}, {"needs": "s1", "always": True})
+    assert [child.name.split(" ")[0] for child in finish(course, failing("s0"))] == ["s0", "s2"]
+    assert course.begin() == []
+    assert [child.name for child in finish(Course(course.workflow, {}, "task-1"), ok)] == ["s0", "s1", "s2"]
+    marked = finish(Course(course.workflow, {}, "task-1"), failing("s0"))[1].name
+    assert marked.startswith("s2 @")
+
+
 @pytest.mark.parametrize(
     "step",
     [

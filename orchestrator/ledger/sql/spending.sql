@@ -2,87 +2,99 @@
 -- two wait for each other, and whoever waited judges the rows as the other left them. What is judged has to stand in
 -- a locked row: a sum over rows would be that of the moment before the wait.
 
--- name: open_day
+-- name: open_days
 -- The counters of today, at nought. Until they are there, `reserve` grants nothing.
 insert into orchestrator_spending (tenant, day)
-select tenant, (now() at time zone 'utc')::date from unnest(array['', $1::text]) as scope (tenant)
+select distinct tenant, (now() at time zone 'utc')::date from unnest(array_prepend('', $1::text[])) as scope (tenant)
 order by tenant
 on conflict do nothing
 
 -- name: reserve
--- $7 is the task's own limit, $8 the system's where none was set. The same reservation again is granted again.
+-- $7 are the tasks' own limits, $8 the system's where none was set. Granted is what fits into all of its limits behind
+-- everything asked before it, granted or not; refused is what does not fit behind what was granted. What is neither has
+-- to be asked again. The same reservation again is granted again.
 with task as materialized (
-  select id, tenant, spent_nano, reserved_nano from orchestrator_tasks
-  where id = $2::uuid and fence = $3::bigint and status = 'running'
-  for no key update
+  select id, tenant, fence, spent_nano, reserved_nano from orchestrator_tasks
+  where id = any($2::uuid[]) and status = 'running' order by id for no key update
 ), held as materialized (
-  select c.* from task join orchestrator_spending c on c.tenant in ('', task.tenant)
-  where c.day = (now() at time zone 'utc')::date
-  order by c.tenant
-  for no key update of c
-), bounds as (
-  select case tenant when '' then 'day' else 'tenant' end as scope, spent_nano, reserved_nano, warned,
-    coalesce(b.limit_nano, case tenant when '' then $8::bigint end) as limit_nano
-  from held left join orchestrator_budgets b using (tenant)
+  select *, case tenant when '' then 'day' else 'tenant' end as scope from orchestrator_spending
+  where day = (now() at time zone 'utc')::date
+    and tenant = any(array(select '' from task union select tenant from task)) order by tenant for no key update
+), asked as materialized (
+  select a.*, t.tenant, t.spent_nano, t.reserved_nano, r.day as granted_on, t.id is not null and r.id is null as is_new
+  from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
+    with ordinality as a (id, task_id, fence, provider, model, nano, limit_nano, place)
+  left join task t on t.id = a.task_id and t.fence = a.fence left join orchestrator_reservations r on r.id = a.id
+), bound as materialized (
+  select place, nano, scope, h.tenant as whose, h.spent_nano, h.reserved_nano, warned,
+    coalesce(b.limit_nano, case h.tenant when '' then $8::bigint end) as limit_nano from asked a
+  join held h on is_new and h.tenant in ('', a.tenant) left join orchestrator_budgets b on b.tenant = h.tenant
   union all
-  select 'task', spent_nano, reserved_nano, 0, $7::bigint from task
-), refusal as materialized (  -- the task's own limit before the others: waiting for another day cannot help there
-  select * from bounds where spent_nano + reserved_nano + $6::bigint > limit_nano
-  order by scope <> 'task', scope limit 1
+  select place, nano, 'task', task_id::text, spent_nano, reserved_nano, 0, limit_nano from asked where is_new
 ), granted as (
   insert into orchestrator_reservations (id, task_id, tenant, fence, provider, model, amount_nano, day)
-  select $1::uuid, t.id, t.tenant, $3::bigint, $4::text, $5::text, $6::bigint, h.day from task t, held h
-  where h.tenant = '' and (select count(*) from held) = 2 and not exists (select from refusal)
-  on conflict (id) do nothing
-  returning *
+  select id, task_id, tenant, fence, provider, model, nano, (now() at time zone 'utc')::date from asked where place in (
+    select place from (select *, sum(nano) over (partition by scope, whose order by place) as so_far from bound) as b
+    group by place having count(*) = 3 and bool_and(coalesce(spent_nano + reserved_nano + so_far <= limit_nano, true))
+  ) on conflict (id) do nothing returning *
+), gain as materialized (
+  select scope, whose, sum(amount_nano)::bigint as nano from granted,
+    unnest(array['day', 'tenant', 'task'], array['', tenant, task_id::text]) as s (scope, whose) group by scope, whose
 ), counted as (
-  update orchestrator_spending c set reserved_nano = c.reserved_nano + g.amount_nano
-  from granted g where c.day = g.day and c.tenant in ('', g.tenant)
+  update orchestrator_spending c set reserved_nano = c.reserved_nano + g.nano
+  from gain g where g.scope <> 'task' and c.tenant = g.whose and c.day = (now() at time zone 'utc')::date
 ), marked as (
-  update orchestrator_tasks t set reserved_nano = t.reserved_nano + g.amount_nano from granted g where t.id = g.task_id
+  update orchestrator_tasks t set reserved_nano = t.reserved_nano + g.nano
+  from gain g where t.id = case g.scope when 'task' then g.whose::uuid end
 )
-select exists (select from task) as running,
-  coalesce((select day from granted), (select day from orchestrator_reservations where id = $1::uuid)) as granted_on,
-  (now() at time zone 'utc')::date as day, r.*
-from (values (1)) as one left join refusal r on true
+select distinct on (a.place) a.tenant, coalesce(g.day, a.granted_on) as granted_on,
+  (now() at time zone 'utc')::date as day, scope, b.spent_nano, b.now_nano as reserved_nano, b.limit_nano, warned
+from asked a left join granted g on g.id = a.id left join (
+  select b.*, reserved_nano + coalesce(gain.nano, 0) as now_nano from bound b left join gain using (scope, whose)
+) as b on b.place = a.place and b.spent_nano + now_nano + b.nano > b.limit_nano
+order by a.place, scope <> 'task', scope  -- the task's own limit first: waiting for another day cannot help there
 
 -- name: spend
--- A task's cost is part of its caller's, and so on up. $4 older than the row's: the attempt had lost its lease.
-with recursive line as (
-  select id, parent_id, called from orchestrator_tasks where id = $2::uuid
+-- A task's cost is part of its caller's, and so on up. A fence older than the row's: the attempt had lost its lease.
+with recursive told as (
+  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::date[], $8::text[],
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::jsonb[], $15::boolean[]) as s (id,
+    task_id, tenant, fence, provider, model, day, step, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
+    cost_nano, price, ok)
+), line as (
+  select id as spender, id, parent_id, called from orchestrator_tasks where id = any($2::uuid[])
   union
-  select p.id, p.parent_id, p.called from line l join orchestrator_tasks p on l.called and p.id = l.parent_id
+  select l.spender, p.id, p.parent_id, p.called from line l join orchestrator_tasks p on l.called and p.id = l.parent_id
 ), held as materialized (
   select id, fence from orchestrator_tasks where id in (select id from line) order by id for no key update
 ), kept as (
   insert into orchestrator_usage (id, task_id, tenant, fence, provider, model, day, step, input_tokens, output_tokens,
     cached_tokens, cache_write_tokens, cost_nano, price, ok, stale)
-  select $1::uuid, $2::uuid, $3::text, $4::bigint, $5::text, $6::text, $7::date, $8::text, $9::bigint, $10::bigint,
-    $11::bigint, $12::bigint, $13::bigint, $14::jsonb, $15::boolean,
-    coalesce((select fence > $4::bigint from held where id = $2::uuid), true)
-  on conflict (id) do nothing
-  returning *
+  select s.*, coalesce(h.fence > s.fence, true)
+  from told s left join held h on h.id = s.task_id where (select count(*) from held) >= 0  -- behind the tasks' locks
+  on conflict (id) do nothing returning *
 ), taken as (
-  delete from orchestrator_reservations r using kept k where r.id = k.id returning r.amount_nano
-), freed as materialized (
-  select coalesce(sum(amount_nano), 0)::bigint as nano from taken
+  delete from orchestrator_reservations r using kept k where r.id = k.id returning r.id, r.amount_nano
+), settled as materialized (
+  select k.*, coalesce(amount_nano, 0) as freed_nano from kept k left join taken using (id)
 ), counted as (
   insert into orchestrator_spending as c (tenant, day, spent_nano, reserved_nano)
-  select scope.tenant, k.day, k.cost_nano, -freed.nano
-  from kept k, freed, unnest(array['', k.tenant]) as scope (tenant) order by scope.tenant
+  select scope.tenant, day, sum(cost_nano), -sum(freed_nano)
+  from settled s, unnest(array['', s.tenant]) as scope (tenant) group by scope.tenant, day order by scope.tenant, day
   on conflict (tenant, day) do update set spent_nano = c.spent_nano + excluded.spent_nano,
-    reserved_nano = c.reserved_nano + excluded.reserved_nano
-  returning c.*
+    reserved_nano = c.reserved_nano + excluded.reserved_nano returning c.*
 ), charged as (
   update orchestrator_tasks t
-  set cost_usd = case when k.stale then t.cost_usd else round((t.cost_usd + k.cost_nano / 1e9)::numeric, 9) end,
-    spent_nano = t.spent_nano + case when t.id = k.task_id then k.cost_nano else 0 end,
-    reserved_nano = t.reserved_nano - case when t.id = k.task_id then freed.nano else 0 end
-  from held h, kept k, freed
-  where t.id = h.id
+  set cost_usd = coalesce(round((t.cost_usd + s.cost_nano / 1e9)::numeric, 9), t.cost_usd),
+    spent_nano = t.spent_nano + coalesce(s.own_nano, 0), reserved_nano = t.reserved_nano - coalesce(s.freed_nano, 0)
+  from (select l.id, sum(cost_nano) filter (where not stale) as cost_nano,
+      sum(cost_nano) filter (where l.id = task_id) as own_nano,
+      sum(freed_nano) filter (where l.id = task_id) as freed_nano
+    from settled s join line l on l.spender = s.task_id group by l.id) as s where t.id = s.id
 )
-select case tenant when '' then 'day' else 'tenant' end as scope, c.day, c.spent_nano, c.reserved_nano, c.warned,
-  coalesce(b.limit_nano, case tenant when '' then $16::bigint end) as limit_nano, (select stale from kept) as stale
+select case tenant when '' then 'day' else 'tenant' end as scope, tenant, day, spent_nano, reserved_nano, warned,
+  coalesce(b.limit_nano, case tenant when '' then $16::bigint end) as limit_nano,
+  array(select id::text from kept where stale) as stale
 from counted c left join orchestrator_budgets b using (tenant)
 
 -- name: unreserve
@@ -124,7 +136,7 @@ returning true
 
 -- name: standing
 -- Today's, for the whole system ('') and a tenant. Only reservations of attempts that run are counted.
-select case scope.tenant when '' then 'day' else 'tenant' end as scope, today.day,
+select case scope.tenant when '' then 'day' else 'tenant' end as scope, scope.tenant, today.day,
   coalesce(b.limit_nano, case scope.tenant when '' then $2::bigint end) as limit_nano,
   coalesce(c.spent_nano, 0) as spent_nano, coalesce(c.warned, 0) as warned, (
     select coalesce(sum(r.amount_nano), 0)::bigint

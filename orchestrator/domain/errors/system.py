@@ -1,0 +1,121 @@
+"""Everything else: what stands in the way of a request, a process, or an attempt."""
+
+from orchestrator.domain.errors.base import AureaError
+
+
+class TooLarge(AureaError):
+    code = "too_large"
+
+    def __init__(self, what: str, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(f"{what} is larger than {limit_bytes} bytes")
+
+
+class NotFound(AureaError):
+    code = "not_found"
+
+
+class ArtifactMissing(NotFound):
+    code = "artifact_missing"
+
+    def __init__(self, artifact_id: str, store: str) -> None:
+        super().__init__(f"the artifact {artifact_id} is on record, but its bytes are no longer in {store}")
+
+
+class Conflict(AureaError):
+    code = "conflict"
+
+
+class QueueFull(AureaError):
+    code = "queue_full"
+
+    def __init__(self, queue: str, limit: int, retry_after_seconds: int = 5) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"the queue {queue!r} holds its limit of {limit} tasks; try again later")
+
+
+class Unauthorized(AureaError):
+    code = "unauthorized"
+
+
+class SignatureRefused(AureaError):
+    code = "signature_refused"
+
+
+class AddressRefused(AureaError):
+    code = "address_refused"
+
+    def __init__(self, host: str, reason: str) -> None:
+        self.host = host
+        super().__init__(
+            f"{host} {reason}; if requests to it are meant, add {host} to AUREA_ALLOW_PRIVATE_HOSTS of the workers"
+        )
+
+
+class NotConfigured(AureaError):
+    code = "not_configured"
+
+    def __init__(self, variable: str, purpose: str) -> None:
+        self.variable = variable
+        super().__init__(f"set {variable} {purpose}")
+
+
+class RedisEvicts(AureaError):
+    code = "redis_evicts"
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        super().__init__(
+            f"this Redis throws keys away when its memory is full (maxmemory-policy {policy}), and tasks with them: "
+            "set `maxmemory-policy noeviction`"
+        )
+
+
+class StoreRefused(AureaError):
+    """Wrong keys, no permission, no such bucket: the same again gets the same answer."""
+
+    code = "store_refused"
+
+    def __init__(self, store: str, reason: str) -> None:
+        self.store = store
+        super().__init__(f"{store} refused: {reason}")
+
+
+class Unavailable(AureaError):
+    """`dependency` is "postgres", "redis", "postgres and redis" or the store of artifacts by its name.
+
+    It may have acted all the same.
+    """
+
+    code = "unavailable"
+
+    def __init__(self, dependency: str, retry_after_seconds: int = 2) -> None:
+        self.dependency = dependency
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{dependency} cannot be used now")
+
+
+class DeadLetter(AureaError):
+    code = "dead_letter"
+
+
+class HandlerBroken(AureaError):
+    code = "handler_broken"
+
+
+class NotStarted(AureaError):
+    code = "not_started"
+
+
+class LeaseLost(AureaError):
+    code = "lease_lost"
+
+    def __init__(self, task_id: str, fence: int) -> None:
+        super().__init__(f"the attempt {fence} of task {task_id} lost its lease: a newer one decides")
+
+
+class AttemptEnded(AureaError):
+    code = "attempt_ended"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"this attempt of task {task_id} has ended: its context writes nothing any more")

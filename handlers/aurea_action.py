@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from orchestrator.sdk import Call, ChildFailed, Context, Handler, Issue, Terminal, task
-from orchestrator.sdk.refusals import InvalidInput, TooLarge
 
 if TYPE_CHECKING:
     from orchestrator.sdk.workflow import Answer, Begun, Course
@@ -111,19 +110,7 @@ async def _run(begun: "Begun", ctx: Context) -> "list[Answer]":
         for child in begun.children
         if child is not None
     ]
-    try:
-        results = await ctx.call_all(calls, return_exceptions=True)
-    except (InvalidInput, TooLarge):  # one of them cannot be made; which, and what the others come to, each says alone
-        results = await asyncio.gather(*[_alone(call, ctx) for call in calls])
-    return [_answer(result) for result in results]
-
-
-async def _alone(call: Call, ctx: Context) -> Any:
-    try:
-        (result,) = await ctx.call_all([call], return_exceptions=True)
-    except (InvalidInput, TooLarge) as refusal:
-        return refusal
-    return result
+    return [_answer(result) for result in await ctx.call_all(calls, return_exceptions=True)]
 
 
 def _answer(result: Any) -> "Answer":
@@ -133,6 +120,6 @@ def _answer(result: Any) -> "Answer":
         case ChildFailed():
             error = result.error or {"type": result.status, "message": str(result)}
             return Answer(error={**error, "task_id": result.task_id}, child_id=result.task_id)
-        case InvalidInput() | TooLarge():
+        case Exception():
             return Answer(error={"type": type(result).__name__, "message": str(result)})
     return Answer(output=result)

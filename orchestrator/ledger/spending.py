@@ -25,8 +25,8 @@ class Spending:
     _unhurried: Database
 
     async def reserve(self, asks: Sequence[Ask], *, day_limit_nano: int) -> list[Reservation | Standing | None]:
-        """Set amounts aside, in the order asked. Each is answered by its reservation; or by the limit that does not allow
-        it, as that stands then; or by None: the attempt is not on record.
+        """Set amounts aside, in the order asked. Each is answered with its reservation, or with the limit that does not
+        allow it, or with None: its attempt is not on record.
 
         `day_limit_nano` is the system's limit where none was set. The same id again is the same reservation.
         """
@@ -34,16 +34,16 @@ class Spending:
         left = list(asks)
         while left:
             rows = await self._database.rows(_SQL["reserve"], *_asked(left), day_limit_nano)
-            answers.update((ask.id, _answer(ask, row)) for ask, row in zip(left, rows, strict=True) if not _is_open(row))
+            answers |= {ask.id: _answer(ask, row) for ask, row in zip(left, rows, strict=True) if not _is_open(row)}
             left = [ask for ask in left if ask.id not in answers]
             if left:
-                # Something before it was refused, so that it may fit; or it is the first of its day; or an earlier try
-                # of it was granted this moment. The first of a batch is always answered once its day is there.
+                # What was refused before them leaves room for them; or they are the first of their day; or an earlier
+                # try of them was granted this moment. Each round answers one at least, once the day is there.
                 await self._database.change(_SQL["open_days"], [ask.tenant for ask in left])
         return [answers[ask.id] for ask in asks]
 
     async def spend(self, spends: Sequence[Spend], *, day_limit_nano: int) -> tuple[set[str], list[Standing]]:
-        """Settle reservations to what their calls came to; return those that were stale, and how the days' limits stand.
+        """Settle reservations to what their calls came to; return the stale ones' ids, and how the days' limits stand.
 
         One told again, or told late, when its reservation was released meanwhile, counts once.
         """

@@ -57,7 +57,7 @@ class Purse:
     async def reserve(
         self, claim: Claim, provider: str, model: str, amount_nano: int, task_limit_nano: int | None = None
     ) -> Reservation:
-        """Set the worst case of a call aside, against the day, the tenant's day and the task's own limit, or none of them.
+        """Set the worst case of a call aside, against the day, the tenant's day and the task's own limit, or none.
 
         Raises BudgetExceeded with the figures, LeaseLost, and NotConfigured in a worker without Postgres. Waits while
         Postgres is away. What a cancelled call had set aside is given back.

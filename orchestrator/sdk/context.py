@@ -136,7 +136,8 @@ class Context(_Attempt, Protocol):
     async def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]:
         """Run children side by side and return their results in order; the task is woken once all have ended.
 
-        Raises the first ChildFailed, when all have ended; with `return_exceptions` each stands in its place instead.
+        When all have ended it raises the first ChildFailed, or what a child was refused for (InvalidInput, TooLarge);
+        with `return_exceptions` each stands in its place instead.
         """
 
     async def sleep(self, seconds: float, *, name: str | None = None) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from orchestrator.domain.errors import LeaseLost
+from orchestrator.domain.errors import InvalidInput, LeaseLost, TooLarge
 from orchestrator.domain.states import State
 from orchestrator.domain.steps import Step, StepKind, Wait
 from orchestrator.sdk import Call, ChildFailed
 from orchestrator.worker.bench import Submission
-from orchestrator.worker.encoding import encode_json
+from orchestrator.worker.encoding import Unstorable, encode_json
 
 if TYPE_CHECKING:
     from orchestrator.worker.context import AttemptContext
@@ -32,22 +32,26 @@ class Calls:
         self._unnamed: Counter[str] = Counter()
 
     async def call(self, calls: Sequence[Call]) -> list[Any]:
-        """Return each result, or the ChildFailed that stands for it, once all have ended; parks until then."""
+        """Return each result once all have ended; parks until then.
+
+        In the place of one that has none stands its ChildFailed, or what it was refused for.
+        """
         context = self._context
         with context.waits.acting():
             wanted = [(self._name(call.name, call.type), call) for call in calls]
             begun = await self._begun([Step(name, kind=StepKind.CALL) for name, _ in wanted])
-            fresh = {name: call for name, call in wanted if begun[name].child is None}
-            await asyncio.gather(*[self._submit(begun[name], call) for name, call in fresh.items()])
-        open_ids = [step.child_id for step in begun.values() if step.child is None or not step.child.ended]
-        if open_ids:
-            await context.waits.on(Wait(tuple(child for child in open_ids if child), every_child=True))
-        return [_answer(begun[name], call) for name, call in wanted]
+            refused = await self._submit_all({name: call for name, call in wanted if begun[name].child is None}, begun)
+        kept = [step for name, step in begun.items() if name not in refused]
+        unended = [step.child_id for step in kept if step.child_id and not (step.child and step.child.ended)]
+        if unended:
+            await context.waits.on(Wait(tuple(unended), every_child=True))
+        return [refused.get(name) or _answer(begun[name], call) for name, call in wanted]
 
     async def sleep(self, seconds: float, name: str | None) -> None:
         context = self._context
         if seconds <= _HELD_SECONDS and name is None:
-            await asyncio.sleep(max(0.0, seconds))
+            with context.waits.acting():
+                await asyncio.sleep(max(0.0, seconds))
             return
         with context.waits.acting():
             wake_at = context.bench.clock.now() + timedelta(seconds=seconds)
@@ -57,7 +61,8 @@ class Calls:
         left = (wake_at - context.bench.clock.now()).total_seconds()
         if left > _HELD_SECONDS:
             await context.waits.on(Wait(wake_at=wake_at))
-        await asyncio.sleep(max(0.0, left))
+        with context.waits.acting():
+            await asyncio.sleep(max(0.0, left))
 
     def _name(self, name: str | None, kind: str) -> str:
         if name is not None:
@@ -91,6 +96,20 @@ class Calls:
             raise LeaseLost(context.task_id, context.fence)
         context.remember(begun)
         return found | dict(begun)
+
+    async def _submit_all(self, calls: dict[str, Call], begun: dict[str, Step]) -> dict[str, Exception]:
+        """Hand in children side by side, and return those that are refused for what they ask."""
+        names = list(calls)
+        answers = await asyncio.gather(
+            *[self._submit(begun[name], calls[name]) for name in names], return_exceptions=True
+        )
+        refused: dict[str, Exception] = {}
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, InvalidInput | TooLarge | Unstorable):
+                refused[name] = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+        return refused
 
     async def _submit(self, step: Step, call: Call) -> None:
         context = self._context

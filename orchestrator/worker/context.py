@@ -18,7 +18,7 @@ from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step, StepKind, Wait
 from orchestrator.domain.task import Claim
-from orchestrator.sdk import Artifact, Call, ChildFailed, Config, Context, ModelReply, ModelRequest
+from orchestrator.sdk import Artifact, Call, Config, Context, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.bench import Bench, Submission
 from orchestrator.worker.calls import Calls
@@ -197,7 +197,7 @@ class AttemptContext(Context):
     async def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]:
         self.telling.check_open()
         answers = await self.calls.call(calls)
-        failed = next((answer for answer in answers if isinstance(answer, ChildFailed)), None)
+        failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
         if failed is not None and not return_exceptions:
             raise failed
         return answers

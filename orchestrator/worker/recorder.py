@@ -86,7 +86,7 @@ class Recorder:
         """
         return await self._confirming.submit(claim)
 
-    async def _record_wished(self, fences: Sequence[Fence]) -> list[None | Exception]:
+    async def _record_wished(self, fences: Sequence[Fence]) -> list[Exception | None]:
         await self.record(fences)
         return [None] * len(fences)
 

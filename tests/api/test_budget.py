@@ -23,7 +23,6 @@ from orchestrator.domain.ids import DEFAULT_TENANT
 from orchestrator.domain.money import NANO, Reservation, Spend
 from orchestrator.domain.outcome import Released
 from orchestrator.domain.task import Claim
-from orchestrator.operations import budget
 from orchestrator.runtime import Runtime, Standby
 from orchestrator.telemetry.reports import Reports
 from orchestrator.worker.chores import budget as chores
@@ -31,6 +30,7 @@ from orchestrator.worker.failure import is_terminal
 from tests.api.command_line import aurea, on_terminal
 from tests.api.door import WORKER, Door, claim, end
 from tests.conftest import Servers
+from tests.purses import opened
 from tests.store.samples import waiting
 
 
@@ -41,12 +41,19 @@ async def running(door: Door) -> Claim:
 
 
 async def reserve(at: Door | Runtime, held: Claim, usd: float = 1.0, **given: Any) -> Reservation:
-    return await budget.reserve(_runtime(at), held, "anthropic", "claude", int(usd * NANO), **given)
+    async with opened(_runtime(at)) as purse:
+        return await purse.reserve(held, "anthropic", "claude", int(usd * NANO), **given)
 
 
 async def pay(at: Door | Runtime, reservation: Reservation, usd: float) -> None:
     cost = int(usd * NANO)
-    await budget.spend(_runtime(at), Spend(reservation, "draft", 100, 20, 0, 0, cost, {"input_mtok": 3}, ok=True))
+    async with opened(_runtime(at)) as purse:
+        await purse.spend(Spend(reservation, "draft", 100, 20, 0, 0, cost, {"input_mtok": 3}, ok=True))
+
+
+async def release(at: Door | Runtime, reservation: Reservation) -> None:
+    async with opened(_runtime(at)) as purse:
+        await purse.release(reservation)
 
 
 def _runtime(at: Door | Runtime) -> Runtime:
@@ -147,7 +154,7 @@ async def test_what_a_lost_attempt_reserved_is_free_for_who_would_be_refused(doo
     assert (await door.http.get("/budget")).json()["reserved_usd"] == 20.0
     with pytest.raises(LeaseLost):
         await reserve(door, running, 0.1)
-    await budget.release(door.runtime, held)
+    await release(door, held)
     assert (await door.http.get("/budget")).json()["system"]["reserved_usd"] == 0.0
 
 
@@ -216,7 +223,7 @@ async def test_people_are_told_at_eighty_per_cent_and_when_nothing_is_left(door:
     await door.http.put("/budget", json={"usd_per_day": 1})
     under_way = await reserve(watched, running, 0.4)
     await pay(watched, await reserve(watched, running, 0.5), 0.5)
-    await budget.release(watched, under_way)
+    await release(watched, under_way)
     for usd, heard in ((0.2, []), (0.1, ["80"]), (0.1, ["80"])):
         await pay(watched, await reserve(watched, running, usd), usd)
         assert told.percentages == heard

@@ -22,6 +22,7 @@ from orchestrator.domain.task import Claim
 from orchestrator.ledger.pool import open_pool
 from orchestrator.models.models import open_models
 from orchestrator.operations.generate import generate
+from orchestrator.operations.purse import Purse
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import ModelReply, ModelRequest
 from orchestrator.settings import Settings
@@ -32,6 +33,7 @@ from tests.fakes.gemini import FakeGemini
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.replies import Call, Fails, Says
 from tests.models.conftest import READ, ask
+from tests.purses import opened
 from tests.store.samples import claim_of, new_task
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -44,6 +46,7 @@ class Desk:
     """A running attempt, and what its listeners see: None is where the text so far was taken back."""
 
     runtime: Runtime
+    purse: Purse
     claim: Claim
     pool: asyncpg.Pool
     told: list[str | None] = field(default_factory=list)
@@ -57,7 +60,7 @@ class Desk:
             self.told.append(text)
             self.begun.set()
 
-        return await generate(self.runtime, self.claim, step, request, tell, reset)
+        return await generate(self.runtime, self.purse, self.claim, step, request, tell, reset)
 
     async def calls(self) -> list[tuple[Any, ...]]:
         """What was paid for: model, input and output tokens, nano-dollars, whether it was whole."""
@@ -110,7 +113,8 @@ async def desk(
     await _runtime.ledger.insert([task])
     claim = claim_of(task, 5)
     await _runtime.ledger.start([claim])
-    yield Desk(replace(_runtime, models=models), claim, _pool)
+    async with opened(_runtime) as purse:
+        yield Desk(replace(_runtime, models=models), purse, claim, _pool)
     await models.close()
 
 

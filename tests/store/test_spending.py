@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from orchestrator.domain.ids import Tenant
-from orchestrator.domain.money import NANO, Reservation, Spend, Standing, to_nano, to_usd
+from orchestrator.domain.money import NANO, Ask, Reservation, Spend, Standing, to_nano, to_usd
 from orchestrator.domain.task import Claim, NewTask
 from orchestrator.ledger.postgres import PostgresLedger
 from tests.store.samples import CLOCK, FLAKY, TENANT, claim_of, crashed, ending_of, failed, new_task, waiting
@@ -29,8 +29,13 @@ async def run(ledger: PostgresLedger, fence: int = 5, **given: Any) -> Claim:
 async def ask(
     ledger: PostgresLedger, claim: Claim, amount: int, *, task: int | None = None, day: int = DEFAULT, again: str = ""
 ) -> Reservation | Standing | None:
-    asked = (claim, again or str(CLOCK.task_id()), "anthropic", "claude", amount)
-    return await ledger.reserve(*asked, task_limit_nano=task, day_limit_nano=day)
+    (answer,) = await ledger.reserve([wish(claim, amount, task, again)], day_limit_nano=day)
+    return answer
+
+
+def wish(claim: Claim, amount: int, task: int | None = None, again: str = "") -> Ask:
+    entry = claim.entry
+    return Ask(again or str(CLOCK.task_id()), entry.id, entry.tenant, claim.fence, "anthropic", "claude", amount, task)
 
 
 async def reserve(ledger: PostgresLedger, claim: Claim, amount: int = NANO) -> Reservation:
@@ -47,7 +52,8 @@ def call(reservation: Reservation, cost: int, **given: Any) -> Spend:
 async def spend(
     ledger: PostgresLedger, reservation: Reservation, cost: int, **given: Any
 ) -> tuple[bool, list[Standing]]:
-    return await ledger.spend(call(reservation, cost, **given), day_limit_nano=DEFAULT)
+    stale, standings = await ledger.spend([call(reservation, cost, **given)], day_limit_nano=DEFAULT)
+    return reservation.id in stale, standings
 
 
 async def sums(pool: asyncpg.Pool, tenant: str = "") -> tuple[int, int]:
@@ -292,12 +298,10 @@ async def test_a_limit_that_was_set_stands_before_the_default(ledger: PostgresLe
 
 async def test_people_are_told_once_until_the_limit_changes(ledger: PostgresLedger) -> None:
     _, (day, tenant) = await spend(ledger, await reserve(ledger, await run(ledger)), NANO)
-    assert [await ledger.note_warning(day, TENANT, step) for step in (80, 80, 100, 100, 80)] == [True, False] * 2 + [
-        False
-    ]
-    assert await ledger.note_warning(tenant, TENANT, 100)
+    assert [await ledger.note_warning(day, step) for step in (80, 80, 100, 100, 80)] == [True, False] * 2 + [False]
+    assert await ledger.note_warning(tenant, 100)
     await ledger.set_budget(None, 5 * NANO)
-    assert [await ledger.note_warning(each, TENANT, 80) for each in (day, tenant)] == [True, False]
+    assert [await ledger.note_warning(each, 80) for each in (day, tenant)] == [True, False]
 
 
 async def test_old_usage_is_forgotten_and_todays_is_not(ledger: PostgresLedger, pool: asyncpg.Pool) -> None:

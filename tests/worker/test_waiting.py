@@ -65,6 +65,21 @@ async def test_a_child_that_fails_reaches_its_parent_as_an_exception(house: Hous
     assert (ended.status, ended.attempt, (ended.error or {})["type"]) == (State.FAILED, 1, "ChildFailed")
 
 
+async def test_what_cannot_be_called_stands_beside_what_was(house: House) -> None:
+    task = await house.submit("mixed")
+    async with house.worker():
+        assert (await house.ended(task)).result == ["int", "ChildFailed", "InvalidInput", "UnknownType"]
+
+
+async def test_what_sleeps_a_moment_goes_on_beside_a_child_that_takes_longer(house: House) -> None:
+    task = await house.submit("brief")
+    async with house.worker():
+        await waiting(house, task)
+        assert [step.name for step in await steps(house.runtime, DEFAULT_TENANT, task.id) if step.finished] == [
+            "nap", "napped",
+        ]  # fmt: skip
+
+
 async def test_cancelling_a_parent_cancels_its_children_down_to_the_last(house: House) -> None:
     task = await house.submit("nested", 2)
     async with house.worker():

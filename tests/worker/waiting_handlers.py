@@ -52,6 +52,26 @@ async def process_family(payload: dict[str, Any], ctx: Context) -> dict[str, Any
         return {"doubled": await ctx.call("double", 6), "locked": fence > 0}
 
 
+@task("mixed")
+async def mixed(payload: dict[str, Any], ctx: Context) -> list[str]:
+    """Call what works, what fails, what does not fit and what nobody knows."""
+    calls = [Call("double", 1), Call("broken", {}), Call("double", "two"), Call("unheard_of", {})]
+    return [type(answer).__name__ for answer in await ctx.call_all(calls, return_exceptions=True)]
+
+
+@task("brief")
+async def brief(payload: dict[str, Any], ctx: Context) -> list[str]:
+    """Sleep a moment beside a child that takes longer."""
+    seen: list[str] = []
+
+    async def nap() -> None:
+        await ctx.sleep(0.3, name="nap")
+        await ctx.step("napped", seen.append, "napped")
+
+    await asyncio.gather(nap(), ctx.call("nested", 0, timeout_seconds=3, max_retries=0), return_exceptions=True)
+    return seen
+
+
 @task("hopeful")
 async def hopeful(payload: dict[str, Any], ctx: Context) -> str:
     """Live with a child that fails, or not."""

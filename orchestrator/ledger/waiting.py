@@ -86,7 +86,7 @@ class Waiting:
         return (False, None) if row is None else (row["fresh"], row["fence"])
 
     async def release_lock(self, claim: Claim, name: str) -> TaskId | None:
-        """Let go of a lock that the claim's task holds; return the task that has waited longest for it."""
+        """Let go of a lock that the claim's task holds; return the oldest task that waits for it."""
         next_id: TaskId | None = await self._database.value(_SQL["release_lock"], claim.entry.id, claim.fence, name)
         return next_id
 

@@ -26,7 +26,7 @@ async def take(runtime: Runtime, claim: Claim, name: str) -> Fence | None:
 
 
 async def release(runtime: Runtime, claim: Claim, name: str) -> None:
-    """Let go of it, and wake whoever has waited longest. An attempt that is stale lets go of nothing."""
+    """Let go of it, and wake the oldest task that waits for it. An attempt that is stale lets go of nothing."""
     waiting = await patiently(runtime.clock, lambda: runtime.ledger.release_lock(claim, name))
     if waiting is not None:
         try:

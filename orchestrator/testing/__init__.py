@@ -1,7 +1,6 @@
 """Testing handlers: no server, no network, no waiting for clocks.
 
-`run_task` runs one attempt as a worker would, payload check, timeout and verdict included, and returns what became
-of it:
+`run_task` runs a task as a worker would, payload check, timeout and verdict included, and returns what became of it:
 
     >>> from pydantic import BaseModel
     >>> from orchestrator.sdk import Context, Retry, task
@@ -50,8 +49,9 @@ with a `FakeContext`: `await resize(Resize(url="..."), FakeContext())`. A handle
 answers from the test: `run_task(..., http=httpx2.AsyncClient(transport=httpx2.MockTransport(answer)))`.
 """  # noqa: E501 - what doctest compares stands on one line
 
-from orchestrator.testing.attempt import FakeContext, TaskRun, run_task
 from orchestrator.testing.clock import FakeClock
+from orchestrator.testing.fake_context import FakeContext
 from orchestrator.testing.record import Logged, Progress
+from orchestrator.testing.run import TaskRun, run_task
 
 __all__ = ["FakeClock", "FakeContext", "Logged", "Progress", "TaskRun", "run_task"]

@@ -10,7 +10,7 @@ from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.testing.record import Record
-from orchestrator.worker.bench import Telling
+from orchestrator.worker.bench import Grow
 
 Script = Sequence[ModelReply | Exception] | Callable[[ModelRequest], ModelReply]
 """Answers in their order, or a function that gives them; an exception is raised."""
@@ -47,7 +47,7 @@ class Outside:
             self._files[name] = file, data
         return file
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Telling) -> ModelReply | datetime:
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
         self.requests.append(request)
         reply = self._next(request)
         if request.stream and reply.text:

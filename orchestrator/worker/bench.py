@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # the child process of a handler that makes no calls does not
     import httpx2
 
 
-Telling = Callable[[str | None], Awaitable[None]]
+Grow = Callable[[str | None], Awaitable[None]]
+"""Hears the text of a model as it grows; None: what was heard is to be dropped."""
 
 
 class Journal(Protocol):
@@ -82,7 +83,7 @@ class Services(Protocol):
         self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket
     ) -> Artifact: ...
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Telling) -> ModelReply | datetime:
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
         """Ask a model; `tell` hears the text as it grows, None when what it has heard is to be dropped.
 
         Returns a moment when the money does not reach until then and the request is to wait.

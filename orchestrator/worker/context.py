@@ -224,13 +224,12 @@ class AttemptContext(Context):
         with self.one_at_a_time(name):
             with self.waits.acting():
                 kept = await self.finished(name)
-                if kept is None:
-                    answer = await self.bench.services.generate(self.claim, name, request, self.grow)
-                    if isinstance(answer, ModelReply):
-                        kept = await self.keep(name, answer)
-            if kept is None and isinstance(answer, datetime):
-                await self.waits.on(Wait(wake_at=answer))
-        return read_reply(kept or b"")
+                if kept is not None:
+                    return read_reply(kept)
+                answer = await self.bench.services.generate(self.claim, name, request, self.grow)
+                if isinstance(answer, ModelReply):
+                    return read_reply(await self.keep(name, answer))
+            await self.waits.on(Wait(wake_at=answer))
 
     async def grow(self, text: str | None) -> None:
         """Tell a piece of a model's text; None drops what was told of it."""

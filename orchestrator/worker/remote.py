@@ -19,7 +19,7 @@ from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest, Terminal
 from orchestrator.sdk.artifact import Bucket
-from orchestrator.worker.bench import Submission, Telling
+from orchestrator.worker.bench import Submission, Grow
 from orchestrator.worker.frames import Frame, read_frame, read_steps, write_frame
 from orchestrator.worker.replies import read_reply, write_request
 
@@ -68,7 +68,7 @@ class RemoteWorker:
         asked = {"op": "artifact", "name": name, "content_type": content_type, "bucket": bucket}
         return Artifact(**await self._ask({**asked, "data": b64encode(data)}))
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Telling) -> ModelReply | datetime:
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
         """The worker tells the text itself, as it grows."""
         answer = await self._ask({"op": "generate", "step": step, "request": write_request(request)})
         return datetime.fromisoformat(answer) if isinstance(answer, str) else read_reply(orjson.dumps(answer))

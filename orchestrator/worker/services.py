@@ -14,7 +14,7 @@ from orchestrator.operations.record import begin_steps, load_steps, save_step
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
-from orchestrator.worker.bench import Telling
+from orchestrator.worker.bench import Grow
 from orchestrator.worker.recorder import Recorder
 
 
@@ -57,7 +57,7 @@ class Services:
         _need_postgres(self._runtime, "to store files")
         return await artifact.keep(self._runtime, claim, name, data, content_type, bucket)
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Telling) -> ModelReply | datetime:
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
         _need_postgres(self._runtime, "to pay for models")
 
         async def grown(text: str) -> None:

@@ -121,7 +121,7 @@ with held as materialized (
 select exists (select from held) as fresh, (select fence from taken) as fence
 
 -- name: release_lock
--- Names the task that has waited longest for it.
+-- Names the oldest task that waits for it.
 with held as materialized (
   select id, tenant
   from orchestrator_tasks

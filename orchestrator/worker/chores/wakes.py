@@ -1,7 +1,7 @@
 """Chores for what waits: moments that have come, and waits that nobody ended.
 
-The first is how sleeps end. The others go through all waiting tasks in pages, and find what a process that died left:
-a wait that is over, and children of a cancelled task.
+The first is how sleeps end. The others find what a process that died left behind: a wait that is over, by going through
+all waiting tasks in pages; and children of a cancelled task.
 """
 
 from orchestrator.domain.ids import TaskId

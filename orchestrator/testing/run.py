@@ -1,66 +1,25 @@
-"""One attempt in a test: the worker's own executor over a bench that is all memory."""
+"""A task in a test: the worker's own executor over a bench that is all memory."""
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx2
 import orjson
 
 from orchestrator.discovery import Handlers
-from orchestrator.domain.ids import DEFAULT_TENANT, Fence, WorkerId
+from orchestrator.domain.ids import Fence
 from orchestrator.domain.outcome import Failed, Outcome, Parked, Succeeded
-from orchestrator.domain.task import DEFAULT_QUEUE, Claim, Entry, TaskError
-from orchestrator.sdk import Artifact, Call, ChildFailed, Config, Handler, ModelRequest
+from orchestrator.domain.task import Claim, TaskError
+from orchestrator.sdk import Artifact, Handler, ModelRequest
+from orchestrator.testing.bench import TIMEOUT_SECONDS, bench_of, claim_of
 from orchestrator.testing.clock import FakeClock
 from orchestrator.testing.outside import Outside, Script
 from orchestrator.testing.record import Answer, Logged, Progress, Record
 from orchestrator.worker.bench import Bench, Submission
-from orchestrator.worker.context import AttemptContext
 from orchestrator.worker.encoding import encode_json
 from orchestrator.worker.executor import Executor
-
-_MAX_RESULT_BYTES = 2**20
-_TIMEOUT_SECONDS = 900.0
-
-
-class FakeContext(AttemptContext):
-    """A context for calling an async handler directly, so that its exceptions reach the test.
-
-    What the handler did stands in `record`: logs, progress, tokens, steps, submitted.
-    """
-
-    def __init__(
-        self,
-        *,
-        attempt: int = 1,
-        steps: Mapping[str, Any] | None = None,
-        config: Mapping[str, str] | None = None,
-        http: httpx2.AsyncClient | None = None,
-        clock: FakeClock | None = None,
-        timeout_seconds: float = _TIMEOUT_SECONDS,
-        children: Mapping[str, Answer] | None = None,
-        models: Script = (),
-    ) -> None:
-        clock = clock or FakeClock()
-        self.record = Record(clock, steps or {}, children)
-        self.outside = Outside(self.record, clock, models)
-        bench = _bench(self.record, self.outside, clock, config, http)
-        super().__init__(_claim("fake", b"{}", attempt, timeout_seconds, clock), bench)
-        self._clock = clock
-
-    async def call_all(self, calls: Sequence[Call], *, return_exceptions: bool = False) -> list[Any]:
-        """Children end at once."""
-        answers = [self.record.call(call) for call in calls]
-        failed = next((answer for answer in answers if isinstance(answer, ChildFailed)), None)
-        if failed is not None and not return_exceptions:
-            raise failed
-        return answers
-
-    async def sleep(self, seconds: float, *, name: str | None = None) -> None:
-        """Time passes at once."""
-        self._clock.advance(seconds)
 
 
 class TaskRun:
@@ -174,7 +133,7 @@ def run_task(
     models: Script = (),
     kill_at: int | None = None,
 ) -> TaskRun:
-    """Run one attempt of a handler and return what became of it.
+    """Run a task until it ends and return what became of it; what it waits for has come at once.
 
     `payload` is a JSON value or the handler's model; `steps` are the results of steps that finished in an earlier
     attempt; `config` is all that the handler finds in its configuration. The timeout is the handler's own and passes
@@ -188,9 +147,9 @@ def run_task(
     clock = clock or FakeClock()
     record = Record(clock, steps or {}, children, kill_at)
     outside = Outside(record, clock, models)
-    seconds = timeout_seconds or handler.timeout_seconds or _TIMEOUT_SECONDS
-    claim = _claim(handler.name, encode_json(payload, "the payload"), attempt, seconds, clock)
-    run = TaskRun(handler, claim, _bench(record, outside, clock, config, http), record, outside, clock)
+    seconds = timeout_seconds or handler.timeout_seconds or TIMEOUT_SECONDS
+    claim = claim_of(handler.name, encode_json(payload, "the payload"), attempt, seconds, clock)
+    run = TaskRun(handler, claim, bench_of(record, outside, clock, config, http), record, outside, clock)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -200,54 +159,3 @@ def run_task(
 
 async def _finish(run: TaskRun) -> TaskRun:
     return await run
-
-
-def _claim(name: str, payload: bytes, attempt: int, timeout_seconds: float, clock: FakeClock) -> Claim:
-    entry = Entry(
-        id=clock.task_id(),
-        tenant=DEFAULT_TENANT,
-        type=name,
-        queue=DEFAULT_QUEUE,
-        priority=5,
-        payload=payload,
-        max_retries=6,
-        timeout_seconds=timeout_seconds,
-        traceparent=clock.traceparent(),
-    )
-    return Claim(
-        entry=entry,
-        fence=Fence(attempt),
-        attempt=attempt,
-        worker=WorkerId("test"),
-        claimed_at_us=int(clock.now().timestamp() * 1e6),
-        waited_us=0,
-        settled_epoch=True,
-    )
-
-
-def _bench(
-    record: Record,
-    outside: Outside,
-    clock: FakeClock,
-    config: Mapping[str, str] | None,
-    http: httpx2.AsyncClient | None,
-) -> Bench:
-    def client() -> httpx2.AsyncClient:
-        return http if http is not None else _no_client()
-
-    return Bench(
-        clock=clock,
-        journal=record,
-        steps=record,
-        submit=record.submit,
-        services=outside,
-        http=client,
-        config=Config(dict(config or {})),
-        max_result_bytes=_MAX_RESULT_BYTES,
-        token_join_seconds=0.0,
-        gather_seconds=0.0,
-    )
-
-
-def _no_client() -> NoReturn:
-    raise RuntimeError("the handler calls out: give the test a client, run_task(..., http=httpx2.AsyncClient(...))")

@@ -115,5 +115,7 @@ async def retry(request: Request, task_id: TaskIdOf, principal: PrincipalOf, run
     """Run a task that has ended again, with its attempts counted anew; what it had finished is not done again."""
     body = await read_body(request, runtime.limits.max_body_bytes)
     wanted = validated(RetryRequest, parse_json(body)) if body else RetryRequest()
-    restart = "" if wanted.start_over else wanted.from_step
-    return answer(task_document(await replay.retry(runtime, principal.tenant, task_id, restart)))
+    reopened = await replay.retry(
+        runtime, principal.tenant, task_id, from_step=wanted.from_step, start_over=wanted.start_over
+    )
+    return answer(task_document(reopened))

@@ -32,14 +32,15 @@ class Moves:
         run_ats: Sequence[datetime | None],
         *,
         only_dead: bool = False,
-        restart: str | None = None,
+        from_step: str | None = None,
+        start_over: bool = False,
     ) -> list[Task]:
         """Open final tasks again, each due at its moment or now, with no attempt used; return those opened.
 
-        An `expires_at` that has passed is forgotten. A key that was let go stays free. `restart` is the step to begin
-        at, "" for the beginning, None to keep all that has succeeded.
+        An `expires_at` that has passed is forgotten. A key that was let go stays free. Steps that have succeeded are
+        kept, but for `from_step` and all later ones, or with `start_over` for all.
         """
-        rows = await self._unhurried.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead, restart)
+        rows = await self._unhurried.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead, from_step, start_over)
         return [task_of(row) for row in rows]
 
     async def expiring(self, limit: int) -> list[TaskId]:

@@ -22,20 +22,24 @@ _log = structlog.get_logger("orchestrator.replay")
 MOST_AT_ONCE = 10_000
 
 
-async def retry(runtime: Runtime, tenant: Tenant, task_id: TaskId, restart: str | None = None) -> Task:
+async def retry(
+    runtime: Runtime, tenant: Tenant, task_id: TaskId, *, from_step: str | None = None, start_over: bool = False
+) -> Task:
     """Run a final task again; what it had finished answers from its steps.
 
-    `restart` forgets the step of that name and all that came later, "" forgets every step. Raises NotFound, Conflict
-    when it has not ended, or InvalidInput for a step that it does not have.
+    But for `from_step` and all that came later, or with `start_over` for everything. Raises NotFound, Conflict when it
+    has not ended, or InvalidInput for a step that it does not have.
     """
     task = await runtime.ledger.read(tenant, task_id)
     if task is None:
         raise NotFound(f"no task {task_id}")
     if task.status not in FINAL:  # found out before a fence is spent on it
         raise Conflict(f"the task is {task.status.value}; only a task that has ended can be run again")
-    if restart:
-        await _check_step(runtime, task_id, restart)
-    reopened = await _reopen(runtime, tenant, [task_id], rate_per_second=None, restart=restart)
+    if from_step is not None:
+        await _check_step(runtime, task_id, from_step)
+    reopened = await _reopen(
+        runtime, tenant, [task_id], rate_per_second=None, from_step=from_step, start_over=start_over
+    )
     if not reopened:
         raise Conflict("somebody else asked to run the task again at the same moment")
     return reopened[0]
@@ -70,7 +74,8 @@ async def _reopen(
     rate_per_second: float | None,
     *,
     only_dead: bool = False,
-    restart: str | None = None,
+    from_step: str | None = None,
+    start_over: bool = False,
 ) -> list[Task]:
     if not ids:
         return []
@@ -80,7 +85,9 @@ async def _reopen(
         for place in range(len(ids))
     ]
     fence = await fresh_fence(runtime)
-    tasks = await runtime.ledger.reopen(tenant, ids, fence, due, only_dead=only_dead, restart=restart)
+    tasks = await runtime.ledger.reopen(
+        tenant, ids, fence, due, only_dead=only_dead, from_step=from_step, start_over=start_over
+    )
     try:
         await runtime.queue.enqueue(await runtime.ledger.entries_of([task.id for task in tasks]))
         for task in tasks:

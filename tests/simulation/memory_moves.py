@@ -33,7 +33,8 @@ def reopen(
     run_ats: list[datetime | None],
     fence: int,
     only_dead: bool,
-    restart: str | None,
+    from_step: str | None,
+    start_over: bool,
 ) -> list[Row]:
     """Nothing is begun anew from a step, and nobody calls: steps stay."""
     opened, now = [], tables.now()

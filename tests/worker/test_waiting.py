@@ -1,5 +1,7 @@
 """Tasks that wait for children, moments and locks, and hold no worker meanwhile."""
 
+from typing import Any
+
 import pytest
 
 from orchestrator.domain.errors import InvalidInput
@@ -138,14 +140,6 @@ async def test_the_lock_of_a_task_that_was_cancelled_is_free(house: House) -> No
         assert (await house.ended(waits)).status is State.SUCCEEDED
 
 
-async def test_a_wait_that_was_over_before_the_parking_is_found_by_the_parking(house: House) -> None:
-    """The child ends between the parent's look and its parking; no chore helps."""
-    parents = [await house.submit("family") for _ in range(20)]
-    async with house.worker(concurrency=20):
-        for parent in parents:
-            assert (await house.ended(parent)).status is State.SUCCEEDED
-
-
 async def test_what_a_process_that_died_left_waiting_is_found_by_the_chores(house: House) -> None:
     """A child whose end woke nobody, and one whose parent was cancelled without it."""
     task, gone = await house.submit("nested", 1), await house.submit("nested", 1)
@@ -168,24 +162,27 @@ async def test_what_a_process_that_died_left_waiting_is_found_by_the_chores(hous
 async def test_a_task_runs_again_from_what_it_has_not_finished_from_a_step_or_from_the_start(house: House) -> None:
     task = await house.submit("ten_steps", {"fail_behind": 4})
 
-    async def again(restart: str | None) -> list[int]:
-        await retry(house.runtime, DEFAULT_TENANT, task.id, restart)
+    async def again(**beginning: Any) -> list[int]:
+        await retry(house.runtime, DEFAULT_TENANT, task.id, **beginning)
         result: list[int] = (await house.ended(task)).result
         return result
 
     async with house.worker():
         assert (await house.ended(task)).status is State.FAILED
-        assert await again(None) == [1] * 10
-        assert await again("step 7") == [1] * 7 + [2] * 3
-        assert await again("") == [2] * 7 + [3] * 3
+        assert await again() == [1] * 10
+        assert await again(from_step="step 7") == [1] * 7 + [2] * 3
+        assert await again(start_over=True) == [2] * 7 + [3] * 3
         with pytest.raises(InvalidInput, match="no step 'step 70'"):
-            await retry(house.runtime, DEFAULT_TENANT, task.id, "step 70")
+            await retry(house.runtime, DEFAULT_TENANT, task.id, from_step="step 70")
 
 
 async def test_a_replay_calls_again_what_failed_and_keeps_what_succeeded(house: House) -> None:
-    task = await house.submit("hopeful")
+    RUNS.clear()
+    task = await house.submit("hopeful", {"double": True})
     async with house.worker():
         await house.ended(task)
         await retry(house.runtime, DEFAULT_TENANT, task.id)
         await house.ended(task)
-    assert len(await children_of(house, task)) == 2
+    children = [(child.type, child.status.value) for child in await children_of(house, task)]
+    assert sorted(children) == [("broken", "failed"), ("broken", "failed"), ("double", "succeeded")]
+    assert RUNS["double"] == 1

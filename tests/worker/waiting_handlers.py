@@ -75,6 +75,8 @@ async def brief(payload: dict[str, Any], ctx: Context) -> list[str]:
 @task("hopeful")
 async def hopeful(payload: dict[str, Any], ctx: Context) -> str:
     """Live with a child that fails, or not."""
+    if payload.get("double"):
+        await ctx.call("double", 21)
     try:
         await ctx.call("broken", {})
     except ChildFailed as failed:

@@ -38,12 +38,12 @@ with held as materialized (
   where t.id = h.id
   returning t.*, h.was, h.before, h.tried, h.ended_at
 ), forgotten as (
-  -- Without $6 every finished step answers again. '' begins at the beginning; a name at that step and whatever began or
-  -- was finished later. A call whose child did not succeed is made again in any case.
+  -- Every finished step answers again, but for the step named and whatever began or was finished later, or with $7 for
+  -- all. A call whose child did not succeed is made again in any case.
   delete from orchestrator_steps s
   using opened o
   where s.task_id = o.id and (
-    $6::text = ''
+    $7::boolean
     or s.finished_at >= (select f.finished_at from orchestrator_steps f where f.task_id = o.id and f.name = $6::text)
     or (s.kind = 'call' and not exists (
       select from orchestrator_tasks c where c.id = s.child_id and c.status = 'succeeded')))

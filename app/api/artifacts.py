@@ -8,8 +8,8 @@ from starlette.responses import StreamingResponse
 from app import shapes
 from app.deps import Cursor, Limit, PrincipalOf, RuntimeOf, TaskIdOf
 from app.render import artifact_document, page
-from orchestrator.artifacts.labels import disposition
 from orchestrator.domain.ids import parse_task_id
+from orchestrator.domain.labels import disposition
 from orchestrator.operations import artifact, read
 
 router = APIRouter(tags=["tasks"])

@@ -24,9 +24,8 @@ from handlers.centerpoint_sync.protocol import (
     read_message,
     start_line,
 )
-from handlers.centerpoint_sync.redaction import Redaction
 from handlers.centerpoint_sync.telling import Telling
-from orchestrator.sdk import Context, Retry, Terminal
+from orchestrator.sdk import Context, Redaction, Retry, Terminal
 
 LONGEST_LINE_BYTES = 2**20
 """A longer line is output that is cut, whatever it says."""

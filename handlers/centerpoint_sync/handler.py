@@ -1,7 +1,7 @@
 """The handler: find the script, give it what is declared, and see it through to its result."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -15,10 +15,9 @@ from handlers.centerpoint_sync.engine import Engine, find_engine
 from handlers.centerpoint_sync.imports import check_imports
 from handlers.centerpoint_sync.manifest import Manifest, Narrowed, grant, read_manifest
 from handlers.centerpoint_sync.process import Bounds, start
-from handlers.centerpoint_sync.redaction import Redaction
 from handlers.centerpoint_sync.scripts import Script, find_script
 from handlers.centerpoint_sync.verdict import judge
-from orchestrator.sdk import Config, Context, task
+from orchestrator.sdk import Config, Context, Redaction, task
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
@@ -44,7 +43,7 @@ class _Plan:
     engine: Engine
     manifest: Manifest
     granted: dict[str, list[str]]
-    variables: dict[str, str]
+    variables: dict[str, str] = field(repr=False)
     writable: list[str]
     """The folders that what it may write is in."""
 

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 ENGINE_MB = 768
 """What V8 reserves for itself, whatever the script does, is up to 700 MB; hardly any of it is ever touched."""
 
@@ -27,11 +25,11 @@ class Bounds:
     write: list[str]
     """Folders."""
 
-    def encode(self) -> str:
+    def arguments(self) -> list[str]:
         """Return what the launcher takes."""
         data_bytes = (ENGINE_MB + self.memory_mb) * 2**20
-        bounds = {"parent": os.getpid(), "data_bytes": data_bytes, "read": self.read, "write": self.write}
-        return orjson.dumps(bounds).decode()
+        paths = [str(len(self.read)), *self.read, str(len(self.write)), *self.write]
+        return [str(os.getpid()), str(data_bytes), *paths]
 
 
 @asynccontextmanager
@@ -43,7 +41,7 @@ async def start(
     When the block ends, by a cancellation too, nothing of the process' group is left.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", _LAUNCHER, bounds.encode(), *command),
+        *(sys.executable, "-I", "-S", _LAUNCHER, *bounds.arguments(), *command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

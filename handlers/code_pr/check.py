@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from handlers.code_pr.workspace import EXECUTABLE, File
-from orchestrator.sdk import Config, Terminal
+from orchestrator.sdk import Config, Redaction, Terminal
 
 SWITCH = "AUREA_CODE_CHECKS"
 FIRST_BYTES, LAST_BYTES = 4_000, 12_000
@@ -34,6 +34,8 @@ exec 3<&-
 exec "$@"
 """
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|DSN|CREDENTIAL", re.IGNORECASE)
+_SHORTEST = 8
+"""Characters of a value that only its variable's name makes a secret: shorter ones are words such as `true`."""
 
 
 def require_checks(config: Config) -> None:
@@ -152,7 +154,5 @@ class _Output:
 def _presentable(output: bytes, folder: Path, config: Config) -> str:
     """The output as text that can be kept, without the folder's name and without any secret of the worker's."""
     text = output.decode("utf-8", "replace").replace("\0", "\ufffd").replace(f"{folder}/work", ".")
-    for name, value in config.values.items():
-        if len(value) >= 8 and _SECRET.search(name):
-            text = text.replace(value, "[redacted]")
-    return text.strip()
+    secrets = (value for name, value in config.values.items() if len(value) >= _SHORTEST and _SECRET.search(name))
+    return Redaction(secrets).text(text).strip()

@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 from handlers.code_pr.check import require_checks
 from handlers.code_pr.checkout import take_copy
-from handlers.code_pr.conversation import Conversation, Work, verdict
+from handlers.code_pr.conversation import Conversation, Work
 from handlers.code_pr.credentials import credentials_of
 from handlers.code_pr.github import GitHub
 from handlers.code_pr.payload import CodeChange
 from handlers.code_pr.publication import Found, Publication
 from handlers.code_pr.refusals import GitHubRefused
+from handlers.code_pr.verification import verdict
 from handlers.code_pr.words import Report, report_of, title_of
 from orchestrator.sdk import Context, Terminal, task
 

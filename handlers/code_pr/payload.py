@@ -1,11 +1,12 @@
 """The payload of code_pr: which repository, what to do there, and within which limits."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from handlers.code_pr.bounds import check_glob
+from orchestrator.sdk import OnBudget, Provider
 
 MIB = 2**20
 
@@ -46,13 +47,13 @@ class CodeChange(BaseModel):
     """Users by their login, teams as `organization/team`."""
     author: Author | None = None
 
-    provider: Literal["auto", "anthropic", "openai", "gemini"] = "auto"
+    provider: Provider = "auto"
     model: str | None = None
     max_tokens: Annotated[int, Field(ge=256, le=128_000)] = 8_192
     """Of one answer of the model."""
     max_turns: Annotated[int, Field(ge=1, le=200)] = 40
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    on_budget: Literal["fail", "wait"] = "fail"
+    on_budget: OnBudget = "fail"
 
     max_files: Annotated[int, Field(ge=1, le=20_000)] = 3_000
     """How many files the working copy may hold, of those inside `paths`."""

@@ -6,12 +6,11 @@ them.
 """
 
 import re
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from orchestrator.sdk import Retry, Terminal
+from orchestrator.sdk import Retry, Terminal, retry_after_seconds, sent_at
 
 if TYPE_CHECKING:
     import httpx2
@@ -43,38 +42,33 @@ def refuse(answer: "httpx2.Response", doing: str, attempt: int) -> Exception:
         return Retry(f"GitHub limits how often it may be asked; could not {doing}: {said}", after=wait)
     reason = f"could not {doing}: GitHub answered {answer.status_code}: {said}"
     if answer.status_code in _WORTH_A_RETRY and not said.startswith("Git Repository is empty"):
-        return Retry(reason, after=_seconds(answer, "retry-after"))
+        return Retry(reason, after=retry_after_seconds(answer.headers))
     advice = _advice(answer, said)
     return GitHubRefused(f"{reason}. {advice}" if advice else reason, answer.status_code, said)
 
 
 def server_time(answer: "httpx2.Response") -> float:
     """Return when GitHub sent it, in seconds of the epoch. Raises Retry when it does not say."""
-    try:
-        return parsedate_to_datetime(answer.headers["date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        raise Retry("GitHub's answer has no Date") from None
+    sent = sent_at(answer.headers)
+    if sent is None:
+        raise Retry("GitHub's answer has no Date")
+    return sent.timestamp()
 
 
 def _limit(answer: "httpx2.Response", said: str, attempt: int) -> float | None:
     """Return the seconds to wait when a limit is the reason."""
     if answer.status_code not in (403, 429):
         return None
-    asked = _seconds(answer, "retry-after")
+    asked = retry_after_seconds(answer.headers)
     if asked is not None:
         return asked
     if answer.headers.get("x-ratelimit-remaining") == "0":
-        reset = _seconds(answer, "x-ratelimit-reset")
-        if reset is not None:
-            return max(0.0, reset - server_time(answer)) + 1  # it is not said when in that second
+        reset = str(answer.headers.get("x-ratelimit-reset", ""))
+        if re.fullmatch(r"\d{1,12}", reset):
+            return max(0.0, float(reset) - server_time(answer)) + 1  # it is not said when in that second
     if answer.status_code == 429 or _LIMITED.search(said):
         return min(LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS * 2.0 ** min(attempt - 1, 10))
     return None
-
-
-def _seconds(answer: "httpx2.Response", header: str) -> float | None:
-    text = str(answer.headers.get(header, ""))
-    return float(text) if re.fullmatch(r"\d{1,12}", text) else None
 
 
 def _said(answer: "httpx2.Response") -> str:

@@ -5,6 +5,7 @@ A call that does not fit or cannot be done is answered with the reason and chang
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -92,6 +93,7 @@ _TOOLS: dict[str, type[_Arguments]] = {
 }
 
 
+@cache
 def tools(with_check: bool) -> tuple[Tool, ...]:
     shown = [(name, kind) for name, kind in _TOOLS.items() if with_check or kind is not RunCheck]
     return tuple(Tool(name, " ".join((kind.__doc__ or "").split()), _schema(kind)) for name, kind in shown)

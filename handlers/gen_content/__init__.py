@@ -6,14 +6,14 @@ one answer makes the document, and one document stands there.
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from handlers.gen_content.answer import CONTENT_TYPES, ENDINGS, INSTRUCTIONS, Document, Output
 from handlers.gen_content.library import FOLDER_VARIABLE, find, front_of_built_in
-from orchestrator.sdk import Context, Message, ModelRequest, task
+from orchestrator.sdk import Context, Message, ModelRequest, OnBudget, Provider, task
 
 Words = Annotated[str, Field(pattern=r"\S")]
 
@@ -30,14 +30,14 @@ class GenContent(BaseModel):
     """What the template declares."""
     system: Words | None = None
     """Instead of the template's."""
-    provider: Literal["auto", "anthropic", "openai", "gemini"] = "auto"
+    provider: Provider = "auto"
     """`auto` follows the configured chain."""
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
     """Of the answer."""
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """What this task may spend in all, over every attempt."""
-    on_budget: Literal["fail", "wait"] = "fail"
+    on_budget: OnBudget = "fail"
     """Over the budget: fail for good, or wait for the next day (UTC)."""
     json_schema: dict[str, JsonValue] | None = Field(None, alias="schema")
     """Of the answer, for the output json."""

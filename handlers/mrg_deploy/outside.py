@@ -1,18 +1,16 @@
 """Calls to the outside, and what their answers mean: go on, refused for good, or away for now.
 
-Nothing that leaves here tells a secret: every text goes through `scrub` first. Redirects are not followed, so a secret
+Nothing that leaves here tells a secret: every text is redacted first. Redirects are not followed, so a secret
 goes to no other host than it was meant for.
 """
 
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
 
 import httpx2
 import orjson
 
-from orchestrator.sdk import Context, Retry, Terminal
+from orchestrator.sdk import Context, Redaction, Retry, Terminal, retry_after_seconds, sent_at
 
 TIMEOUT_SECONDS = 30.0
 UNCERTAIN_SECONDS = 15.0
@@ -46,39 +44,31 @@ class Outside:
         self._ctx = ctx
         self._title = title
         self._advice = advice
-        known = {secret for secret in secrets if len(secret) >= 4}
-        known |= {quote(secret, safe="") for secret in known}
-        self._secrets = sorted(known, key=len, reverse=True)
+        self._redaction = Redaction(secrets)
 
     async def call(self, method: str, url: str, **options: Any) -> httpx2.Response:
         """Return the answer when it is a 2xx. Raises Refused or Away; `options` are those of httpx2's `request`."""
         try:
             answer = await self._ctx.http.request(method, url, timeout=TIMEOUT_SECONDS, **options)
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
-            raise Refused(self.scrub(f"{self._title} cannot be asked like this: {error}"), 0) from None
+            raise Refused(self._redaction.text(f"{self._title} cannot be asked like this: {error}"), 0) from None
         except httpx2.RequestError as error:
             after = None if method == "GET" else UNCERTAIN_SECONDS
-            reason = self.scrub(f"{type(error).__name__} {error}".strip())
+            reason = self._redaction.text(f"{type(error).__name__} {error}".strip())
             raise Away(f"{self._title} does not answer: {reason}", after=after) from None
         if answer.is_success:
             return answer
         text = self._refusal(answer)
         if answer.status_code not in _WORTH_A_RETRY:
             raise Refused(text, answer.status_code)
-        after = _asked_for(answer)
+        after = _asked_for(answer.headers)
         if after is None and method != "GET" and answer.status_code >= 500:
             after = UNCERTAIN_SECONDS
         raise Away(text, after=after)
 
-    def scrub(self, text: str) -> str:
-        """Return the text without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
-
     def _refusal(self, answer: httpx2.Response) -> str:
         status = answer.status_code
-        said = " ".join(self.scrub(_said(answer)).split())[:EXCERPT_CHARACTERS]
+        said = " ".join(self._redaction.text(_said(answer)).split())[:EXCERPT_CHARACTERS]
         if answer.is_redirect:
             said = "a redirect, which is not followed"
         parts = [f"{self._title} answered {status} {answer.reason_phrase}".strip(), said, self._advice.get(status, "")]
@@ -101,18 +91,22 @@ def _said(answer: httpx2.Response) -> str:
     return "" if "html" in kind else answer.content[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")
 
 
-def _asked_for(answer: httpx2.Response) -> float | None:
+def _asked_for(headers: Mapping[str, str]) -> float | None:
     """Return the seconds to wait that an answer asks for."""
-    for name in ("retry-after", "ratelimit-reset"):
-        text = answer.headers.get(name)
-        if text is None:
-            continue
-        try:
-            seconds = float(text)
-            if seconds > _EPOCH:
-                seconds -= parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return min(seconds, LONGEST_WAIT_SECONDS)
-    return None
+    seconds = retry_after_seconds(headers)
+    if seconds is None:
+        seconds = _until_reset(headers)
+    return None if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+
+
+def _until_reset(headers: Mapping[str, str]) -> float | None:
+    try:
+        seconds = float(headers.get("ratelimit-reset", ""))
+    except ValueError:
+        return None
+    if seconds > _EPOCH:
+        sent = sent_at(headers)
+        if sent is None:
+            return None
+        seconds -= sent.timestamp()
+    return seconds if 0 <= seconds < float("inf") else None

@@ -1,6 +1,7 @@
 """Which store of artifacts a process has, from what it was told. Nothing is opened before it is used."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +30,7 @@ class Choice:
 
 
 def choose(choice: Choice) -> ArtifactStore:
-    """Raises NotConfigured, naming the first variable that the chosen store lacks."""
+    """Raises NotConfigured for the first thing that the chosen store lacks: a variable, or its package."""
     # Imported here: the settings are read by processes that keep no files.
     match choice.kind:
         case "local":
@@ -47,6 +48,9 @@ def choose(choice: Choice) -> ArtifactStore:
             if choice.supabase_url is None:
                 raise _lack("SUPABASE_URL")
             key = _revealed(choice.supabase_key, "SUPABASE_SERVICE_ROLE_KEY")
+            if find_spec("storage3") is None:  # looked up, not imported
+                fix = "to local or s3, or install what supabase needs: pip install 'aurea-orchestrator[supabase]'"
+                raise NotConfigured("AUREA_ARTIFACTS", fix)
             return SupabaseArtifacts(choice.supabase_url, key, choice.bucket_prefix, choice.signs)
 
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.store import S3Store
 
-from orchestrator.artifacts.labels import disposition
 from orchestrator.artifacts.objects import ObstoreArtifacts
 from orchestrator.domain.artifact import Bucket, FileKey, StoredArtifact
 from orchestrator.domain.errors import StoreRefused
+from orchestrator.domain.labels import disposition
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config

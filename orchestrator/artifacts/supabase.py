@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from orchestrator.artifacts.port import Reading
 from orchestrator.domain.artifact import BUCKETS, Bucket, FileKey, StoredArtifact, file_at
-from orchestrator.domain.errors import ArtifactMissing, NotConfigured, StoreRefused, Unavailable
+from orchestrator.domain.errors import ArtifactMissing, StoreRefused, Unavailable
 
 if TYPE_CHECKING:
     from storage3 import AsyncStorageClient
@@ -54,13 +54,14 @@ class SupabaseArtifacts:
             await client.from_(self._prefix + file.bucket).info(file.path)
 
     async def links(self, artifacts: Sequence[StoredArtifact], lifetime: timedelta) -> list[str | None]:
+        seconds = int(lifetime.total_seconds())
         found: dict[str, str | None] = {}  # None: it is not there
         for bucket in BUCKETS if self._signs else ():
             paths = [artifact.file.path for artifact in artifacts if artifact.file.bucket == bucket]
             if not paths:
                 continue
             with self._asking() as client:
-                signed = await client.from_(self._prefix + bucket).create_signed_urls(paths, lifetime.seconds)
+                signed = await client.from_(self._prefix + bucket).create_signed_urls(paths, seconds)
             found |= {str(answer["path"]): answer["signedURL"] for answer in signed}
         return [_saved_as(artifact.name, found.get(artifact.file.path)) for artifact in artifacts]
 
@@ -88,12 +89,9 @@ class SupabaseArtifacts:
 
     def _client(self) -> AsyncStorageClient:
         if self._opened is None:
-            try:
-                import httpx
-                from storage3 import AsyncStorageClient
-            except ImportError:
-                fix = "to local or s3, or install what supabase needs: pip install 'aurea-orchestrator[supabase]'"
-                raise NotConfigured("AUREA_ARTIFACTS", fix) from None
+            import httpx
+            from storage3 import AsyncStorageClient
+
             headers = {"apiKey": self._key, "Authorization": f"Bearer {self._key}"}
             timeout = httpx.Timeout(60.0, connect=2.0)
             self._opened = AsyncStorageClient(

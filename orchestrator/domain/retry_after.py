@@ -8,11 +8,13 @@ LONGEST_WAIT_SECONDS = 7 * 86_400.0
 """More than a week is taken for a mistake of the other side."""
 
 
-def seconds_asked(text: str, now: datetime) -> float | None:
-    """Return the seconds from now; None for what says nothing."""
+def seconds_asked(text: str, now: datetime | None) -> float | None:
+    """Return the seconds from now; None for what says nothing. Where it is not known what is now, only numbers do."""
     try:
         seconds = float(text)
     except ValueError:
+        if now is None:
+            return None
         try:
             seconds = (parsedate_to_datetime(text) - now).total_seconds()
         except (ValueError, TypeError):  # no date, or one that names no zone

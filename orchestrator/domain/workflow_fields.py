@@ -6,8 +6,6 @@ from typing import Any
 
 from orchestrator.domain.errors import Issue
 
-JSON_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
-
 
 def below(pointer: str, *parts: str | int) -> str:
     """Return the JSON pointer (RFC 6901) of what lies below another."""

@@ -1,6 +1,7 @@
 """How each provider is reached: its key, its address, its model."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -17,8 +18,15 @@ class Access:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be asked: it has a key, or a server of one's own stands in OpenAI's place."""
-        return self.key is not None or (self.provider == "openai" and self.base_url is not None)
+        """Whether it can be asked: it has a key, or may need none."""
+        return self.key is not None or self.is_own_server
+
+    @property
+    def is_own_server(self) -> bool:
+        """Whether a server of one's own stands in OpenAI's place."""
+        if self.provider != "openai" or self.base_url is None:
+            return False
+        return not (urlsplit(self.base_url).hostname or "").endswith(".openai.com")
 
     @property
     def variable(self) -> str:

@@ -12,7 +12,7 @@ from anthropic.types import RawMessageStreamEvent
 
 from orchestrator.clock import Clock
 from orchestrator.models import faults, structured
-from orchestrator.models.asking import Answer, Heard, arguments_of
+from orchestrator.models.asking import Answer, Heard, arguments_of, stop_of
 from orchestrator.models.chain import Candidate
 from orchestrator.models.http import BROKEN, open_http, within
 from orchestrator.models.origin import own_words, sealed
@@ -23,12 +23,12 @@ URL = "https://api.anthropic.com"
 _STOPS: dict[str, Stop] = {
     "end_turn": "end",
     "stop_sequence": "end",
-    "pause_turn": "end",
     "tool_use": "tool",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
 }
+"""Without `pause_turn`: it ends half an answer, and comes with tools that run at the provider: none are asked for."""
 _STATUSES = {
     "authentication_error": 401,
     "permission_error": 403,
@@ -123,9 +123,7 @@ class _Turn:
         self._heard.usage = Usage(plain + read + written, usage.output_tokens, read, written)
 
     def answer(self, candidate: Candidate, request: ModelRequest) -> Answer:
-        if self._stop is None:
-            raise faults.cut_short()
-        stop = _STOPS.get(self._stop, "end")
+        stop = stop_of(self._stop, _STOPS)
         calls = sealed(self._calls(), candidate, request, self._blocks) if stop == "tool" else ()
         return Answer(self._heard.words, stop, self._heard.usage, calls, self._refusal)
 

@@ -1,16 +1,17 @@
 """One try at one model: what is asked of a provider, what is heard while it answers, and its answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
-from orchestrator.models.faults import bad_arguments
+from orchestrator.models.faults import bad_arguments, cut_short, unknown_stop
+from orchestrator.models.text import load_json, storable
 from orchestrator.sdk.model import ModelRequest, Stop, ToolCall, ToolResult, Usage
 
-Tell = Callable[[str], Awaitable[None]]
-"""Takes a piece of text as it comes."""
+Tell = Callable[[str | None], Awaitable[None]]
+"""Takes a piece of text as it comes. None: what it took so far does not count."""
 
 
 @dataclass(slots=True)
@@ -37,8 +38,9 @@ class Heard:
             self.on_begin()
 
     async def text(self, piece: str) -> None:
-        """Take in a piece of the answer itself, and pass it on."""
+        """Take in a piece of the answer itself, as it can be kept, and pass it on."""
         self.aside(piece)
+        piece = storable(piece)
         self._pieces.append(piece)
         if self.tell is not None and piece:
             self.is_told = True
@@ -75,10 +77,22 @@ class Provider(Protocol):
     async def close(self) -> None: ...
 
 
+def stop_of(word: str | None, stops: Mapping[str, Stop]) -> Stop:
+    """Return what a provider's word for the end of an answer means.
+
+    Raises Fault where there is none, and for a word that nobody knows: such an answer may be half of one.
+    """
+    if word is None:
+        raise cut_short()
+    if word not in stops:
+        raise unknown_stop(word)
+    return stops[word]
+
+
 def arguments_of(tool: str, text: str) -> dict[str, Any]:
     """Return the arguments of a tool's call. Raises Fault for what is not a JSON object."""
     try:
-        arguments = orjson.loads(text or "{}")
+        arguments = load_json(text or "{}")
     except orjson.JSONDecodeError:
         arguments = None
     if isinstance(arguments, dict):

@@ -86,6 +86,11 @@ def cut_short() -> Fault:
     return Fault(Kind.BROKEN, "the stream ended before the answer did")
 
 
+def unknown_stop(word: str) -> Fault:
+    """An answer that ended for a reason which is not known here."""
+    return Fault(Kind.BROKEN, f"it stopped for {brief(word)}")
+
+
 def bad_arguments(tool: str) -> Fault:
     return Fault(Kind.MALFORMED, f"the arguments for the tool {tool[:100]!r} are not a JSON object")
 

@@ -4,6 +4,7 @@ The SDK's own doings are off: it runs no functions, continues nothing, retries n
 signature of the thought behind them; one that has none (another model made the call) says so, as Google asks for.
 """
 
+import json
 from contextlib import aclosing
 from typing import Any
 
@@ -15,7 +16,7 @@ from google.genai import errors, types
 from orchestrator.clock import Clock
 from orchestrator.domain.retry_after import seconds_asked
 from orchestrator.models import faults
-from orchestrator.models.asking import Answer, Heard
+from orchestrator.models.asking import Answer, Heard, arguments_of, stop_of
 from orchestrator.models.chain import Candidate
 from orchestrator.models.http import BROKEN, open_http, tls
 from orchestrator.models.origin import own_words, sealed
@@ -122,13 +123,9 @@ class _Turn:
             self._heard.usage = Usage(read, said, usage.cached_content_token_count or 0)
 
     def answer(self, candidate: Candidate, request: ModelRequest) -> Answer:
-        if self._stop is None:
-            raise faults.cut_short()
         if self._stop in _MALFORMED:
             raise faults.Fault(faults.Kind.MALFORMED, f"it stopped for {self._stop}")
-        if self._stop not in _STOPS:
-            raise faults.Fault(faults.Kind.BROKEN, f"it stopped for {self._stop}")
-        stop = _STOPS[self._stop]
+        stop = stop_of(self._stop, _STOPS)
         calls = self._calls(len(request.messages)) if stop == "end" else []
         words = [part.model_dump(mode="json", exclude_none=True) for part in self._parts]
         return Answer(
@@ -143,7 +140,12 @@ class _Turn:
         asked = [part.function_call for part in self._parts if part.function_call is not None]
         for number, call in enumerate(asked):
             call.id = call.id or f"call_{turn}_{number}"
-        return [ToolCall(call.id or "", call.name or "", call.args or {}) for call in asked]
+        return [_call(call.id or "", call.name or "", call.args or {}) for call in asked]
+
+
+def _call(call_id: str, name: str, arguments: dict[str, Any]) -> ToolCall:
+    """The SDK has read the arguments; they are read again as those of the others are."""
+    return ToolCall(call_id, name, arguments_of(name, json.dumps(arguments)))
 
 
 def _config(request: ModelRequest) -> types.GenerateContentConfig:

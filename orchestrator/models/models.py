@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from orchestrator.clock import Clock
 from orchestrator.domain.errors import InvalidInput, Issue, NotConfigured
@@ -24,8 +23,6 @@ from orchestrator.sdk.model import ModelRequest
 
 SILENT_SECONDS = 10.0
 """A provider that sends nothing for so long may be away."""
-_NO_KEY = "none"
-"""For a server of one's own that wants none; the SDK insists on something."""
 
 
 @dataclass(slots=True)
@@ -104,7 +101,11 @@ def open_models(accesses: Sequence[Access], entries: Sequence[str], prices: Path
 
 
 def _open(access: Access, clock: Clock) -> Provider:
-    key = access.key.get_secret_value() if access.key is not None else _NO_KEY
+    key = access.key.get_secret_value() if access.key is not None else ""
+    if access.is_own_server:
+        from orchestrator.models.openai_compatible import OpenAICompatible
+
+        return OpenAICompatible(key, access.base_url, clock)
     if access.provider == "anthropic":
         from orchestrator.models.anthropic import Anthropic
 
@@ -113,10 +114,6 @@ def _open(access: Access, clock: Clock) -> Provider:
         from orchestrator.models.gemini import Gemini
 
         return Gemini(key, access.base_url, clock)
-    if access.base_url is None or (urlsplit(access.base_url).hostname or "").endswith(".openai.com"):
-        from orchestrator.models.openai import OpenAI
+    from orchestrator.models.openai import OpenAI
 
-        return OpenAI(key, access.base_url, clock)
-    from orchestrator.models.openai_compatible import OpenAICompatible
-
-    return OpenAICompatible(key, access.base_url, clock)
+    return OpenAI(key, access.base_url, clock)

@@ -11,18 +11,17 @@ import orjson
 from openai.types.responses import ResponseStreamEvent
 
 from orchestrator.clock import Clock
-from orchestrator.models import faults
-from orchestrator.models.asking import Answer, Heard, arguments_of, in_words
+from orchestrator.models.asking import Answer, Heard, arguments_of, in_words, stop_of
 from orchestrator.models.chain import Candidate
 from orchestrator.models.http import BROKEN, open_http, within
-from orchestrator.models.openai_errors import understand
+from orchestrator.models.openai_errors import of_failed_response, understand
 from orchestrator.models.origin import own_words, sealed
 from orchestrator.models.schema import is_closed, requires_all
 from orchestrator.sdk.model import Message, ModelRequest, Stop, ToolCall, Usage
 
 URL = "https://api.openai.com/v1"
-_STATUSES = {"rate_limit_exceeded": 429, "server_error": 500, "vector_store_timeout": 500}
-"""For an answer that fails after it began; what is not here is a policy, or a bad request."""
+_STOPS: dict[str, Stop] = {"completed": "end", "max_output_tokens": "length", "content_filter": "refusal"}
+"""By the reason why an answer is incomplete, and `completed`."""
 
 
 class OpenAI:
@@ -57,7 +56,7 @@ class _Turn:
         self._heard = heard
         self._key = key
         self._items: list[dict[str, Any]] = []
-        self._stop: Stop | None = None
+        self._stop: str | None = None
         self._refusal: list[str] = []
 
     async def take(self, event: ResponseStreamEvent) -> None:
@@ -72,22 +71,20 @@ class _Turn:
                 self._heard.aside(event.delta)
             case "response.output_item.done":
                 self._items.append(event.item.to_dict(exclude_none=True))
-            case "response.completed" | "response.incomplete":
-                self._end(event.response)
+            case "response.completed":
+                self._count(event.response.usage)
+                self._stop = "completed"
+            case "response.incomplete":
+                self._count(event.response.usage)
+                details = event.response.incomplete_details
+                self._stop = (details.reason if details else None) or "incomplete"
             case "response.failed":
                 self._count(event.response.usage)
                 failure = event.response.error
-                self._fail(failure.code if failure else None, failure.message if failure else "it failed")
+                code, message = (failure.code, failure.message) if failure else (None, "it failed")
+                raise of_failed_response(code, message, key=self._key)
             case "error":
-                self._fail(event.code, event.message)
-
-    def _end(self, response: Any) -> None:
-        self._count(response.usage)
-        reason = response.incomplete_details.reason if response.incomplete_details else None
-        if reason == "content_filter" or self._refusal:
-            self._stop = "refusal"
-        else:
-            self._stop = "end" if reason is None else "length"
+                raise of_failed_response(event.code, event.message, key=self._key)
 
     def _count(self, usage: Any) -> None:
         if usage is not None:
@@ -95,21 +92,17 @@ class _Turn:
             cached, written = getattr(details, "cached_tokens", 0), getattr(details, "cache_write_tokens", 0)
             self._heard.usage = Usage(usage.input_tokens, usage.output_tokens, cached or 0, written or 0)
 
-    def _fail(self, code: str | None, message: str) -> None:
-        status = _STATUSES.get(code or "server_error", 400)
-        raise faults.of_status(status, f"{code}: {message}", secret=self._key)
-
     def answer(self, candidate: Candidate, request: ModelRequest) -> Answer:
-        if self._stop is None:
-            raise faults.cut_short()
+        stop = stop_of(self._stop, _STOPS)
+        if self._refusal:
+            stop = "refusal"
         calls = [
             ToolCall(item["call_id"], item["name"], arguments_of(item["name"], item["arguments"]))
             for item in self._items
-            if item["type"] == "function_call" and self._stop == "end"
+            if item["type"] == "function_call" and stop == "end"
         ]
-        stop: Stop = "tool" if calls else self._stop
         words = sealed(calls, candidate, request, self._items)
-        return Answer(self._heard.words, stop, self._heard.usage, words, "".join(self._refusal))
+        return Answer(self._heard.words, "tool" if calls else stop, self._heard.usage, words, "".join(self._refusal))
 
 
 def _body(candidate: Candidate, request: ModelRequest) -> dict[str, Any]:

@@ -10,26 +10,32 @@ import orjson
 from openai.types.chat import ChatCompletionChunk
 
 from orchestrator.clock import Clock
-from orchestrator.models import faults
-from orchestrator.models.asking import Answer, Heard, arguments_of, in_words
+from orchestrator.models.asking import Answer, Heard, arguments_of, in_words, stop_of
 from orchestrator.models.http import BROKEN, open_http, within
 from orchestrator.models.openai_errors import understand
+from orchestrator.models.text import storable
 from orchestrator.sdk.model import Message, ModelRequest, Stop, ToolCall, Usage
 
+_NO_KEY = "none"
+"""For a server that wants none; the SDK insists on something. It is no secret."""
 _STOPS: dict[str, Stop] = {
-    "stop": "end",
+    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence"), "end"),
     "tool_calls": "tool",
-    "length": "length",
+    **dict.fromkeys(("length", "model_length"), "length"),
     "content_filter": "refusal",
 }
+"""OpenAI's own, and what servers of others say for the same."""
 
 
 class OpenAICompatible:
-    def __init__(self, key: str, base_url: str, clock: Clock) -> None:
+    def __init__(self, key: str, base_url: str | None, clock: Clock) -> None:
+        """`key` is empty for a server that wants none."""
         self._key = key
         self._clock = clock
         self._http = open_http()
-        self._client = openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, http_client=self._http)
+        self._client = openai.AsyncOpenAI(
+            api_key=key or _NO_KEY, base_url=base_url, max_retries=0, http_client=self._http
+        )
 
     async def ask(self, model: str, request: ModelRequest, heard: Heard) -> Answer:
         body, turn = _body(model, request), _Turn(heard)
@@ -80,14 +86,15 @@ class _Turn:
             self._heard.aside(function.arguments or "")
 
     def answer(self, turn: int) -> Answer:
-        if self._stop is None:
-            raise faults.cut_short()
-        stop = "refusal" if self._refusal else _STOPS.get(self._stop, "end")
+        stop = stop_of(self._stop, _STOPS)
+        if self._refusal:
+            stop = "refusal"
         calls: list[ToolCall] = []
         if stop in ("end", "tool"):  # some servers say `stop` beside calls
             for index, call in sorted(self._calls.items()):
                 arguments = arguments_of(call["name"], call["arguments"])
-                calls.append(ToolCall(call["id"] or f"call_{turn}_{index}", call["name"], arguments))
+                name = storable(call["name"])  # such a server may let a model call what it likes
+                calls.append(ToolCall(call["id"] or f"call_{turn}_{index}", name, arguments))
         return Answer(
             self._heard.words, "tool" if calls else stop, self._heard.usage, tuple(calls), "".join(self._refusal)
         )

@@ -12,15 +12,19 @@ from typing import Any
 import orjson
 
 from orchestrator.models.chain import Candidate
+from orchestrator.models.text import is_storable
 from orchestrator.sdk.model import Message, ModelRequest, ToolCall
 
 
 def sealed(
     calls: list[ToolCall], candidate: Candidate, request: ModelRequest, words: list[Any]
 ) -> tuple[ToolCall, ...]:
-    """Return the calls of an answer to this request, with the turn's own words on the first."""
-    if not calls:
-        return ()
+    """Return the calls of an answer to this request, with the turn's own words on the first.
+
+    Words that cannot be kept as they are stay away: a provider refuses its own words when they were changed.
+    """
+    if not calls or not is_storable(words):
+        return tuple(calls)
     *_, before = _digests(request)
     origin = {"model": str(candidate), "before": before, "calls": [call.id for call in calls], "words": words}
     return (replace(calls[0], origin=origin), *calls[1:])

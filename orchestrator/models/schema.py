@@ -2,7 +2,8 @@
 
 It knows the part of JSON Schema that models are asked with: types, properties, items, enum and const, the three ofs,
 references inside the document, and bounds. What it does not know it lets pass; `pattern` and `format` too, because a
-schema may come from a task's payload, and an expression can be written that never ends.
+schema may come from a task's payload, and an expression can be written that never ends. That the schema itself can be
+used, `orchestrator.models.schema_form` has found out before.
 """
 
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from typing import Any
 
 from orchestrator.domain.errors import InvalidInput, Issue
 
-_DEEPEST = 64
+DEEPEST = 64
+OFS = ("allOf", "anyOf", "oneOf")
 _MOST_STEPS = 50_000
-"""A schema can be written that refers to itself without end."""
+"""A schema can be written that takes for ever, and nothing else runs meanwhile."""
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
@@ -24,15 +26,23 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def problems(value: Any, schema: dict[str, Any]) -> list[str]:
+def issues(value: Any, schema: dict[str, Any]) -> list[str]:
     """Return what is wrong, each with a JSON pointer; an empty list when it fits.
 
-    Raises InvalidInput for a schema that cannot be used.
+    Raises InvalidInput when it takes too long to find out.
     """
-    try:
-        return list(_Check(schema).all(value, schema, "", 0))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise InvalidInput("the schema is not a JSON Schema", [Issue("/schema", str(error))]) from None
+    return list(_Check(schema).all(value, schema, "", 0))
+
+
+def resolve(root: dict[str, Any], reference: str) -> Any:
+    """Return the schema that a reference means; True, which all values fit, for one that leads to none in here."""
+    if reference != "#" and not reference.startswith("#/"):
+        return True
+    found: Any = root
+    for part in reference.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        found = found.get(name, True) if isinstance(found, dict) else True
+    return found
 
 
 def is_closed(schema: Any) -> bool:
@@ -54,8 +64,10 @@ def requires_all(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return True
     properties = schema.get("properties")
-    if isinstance(properties, dict) and set(properties) != set(schema.get("required", ())):
-        return False
+    if isinstance(properties, dict):
+        required = schema.get("required")
+        if set(properties) != (set(map(str, required)) if isinstance(required, list) else set()):
+            return False
     return all(requires_all(part) for part in schema.values())
 
 
@@ -67,9 +79,10 @@ class _Check:
     def all(self, value: Any, schema: Any, at: str, depth: int) -> Iterator[str]:
         self._steps += 1
         if self._steps > _MOST_STEPS:
-            raise ValueError(f"it takes more than {_MOST_STEPS} steps to check a value")
-        if depth > _DEEPEST:
-            yield f"{at or '/'}: nested deeper than {_DEEPEST} levels"
+            steps = f"takes more than {_MOST_STEPS} steps to hold the answer to"
+            raise InvalidInput(f"the schema {steps}: ask for less at a time", [Issue("/schema", steps)])
+        if depth > DEEPEST:
+            yield f"{at or '/'}: nested deeper than {DEEPEST} levels"
             return
         if not isinstance(schema, dict):
             if schema is False:
@@ -86,15 +99,8 @@ class _Check:
 
     def _reference(self, value: Any, schema: dict[str, Any], at: str, depth: int) -> Iterator[str]:
         reference = schema.get("$ref")
-        if isinstance(reference, str) and reference.startswith("#"):
-            yield from self.all(value, self._resolve(reference), at, depth + 1)
-
-    def _resolve(self, reference: str) -> Any:
-        found: Any = self._root
-        for part in reference.lstrip("#").split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            found = found.get(name, True) if isinstance(found, dict) else True
-        return found
+        if reference is not None:
+            yield from self.all(value, resolve(self._root, reference), at, depth + 1)
 
     def _alternatives(self, value: Any, schema: dict[str, Any], at: str, depth: int) -> Iterator[str]:
         for part in schema.get("allOf", ()):

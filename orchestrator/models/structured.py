@@ -5,10 +5,11 @@ from typing import Any
 
 import orjson
 
-from orchestrator.models.schema import problems
+from orchestrator.models.schema import issues
+from orchestrator.models.text import load_json
 from orchestrator.sdk.model import Message, ModelRequest
 
-_MOST_PROBLEMS = 10
+_MOST_ISSUES = 10
 
 
 def instructed(request: ModelRequest) -> str | None:
@@ -23,17 +24,17 @@ def instructed(request: ModelRequest) -> str | None:
 
 
 def read(text: str, schema: dict[str, Any]) -> tuple[Any, list[str]]:
-    """Return the value in a model's text, and what is wrong with it. Raises InvalidInput for a schema that is none."""
+    """Return the value in a model's text, and what is wrong with it. Raises InvalidInput as `issues` does."""
     try:
-        value = orjson.loads(_bare(text))
+        value = load_json(_bare(text))
     except orjson.JSONDecodeError as error:
         return None, [f"it is not JSON: {error}"]
-    return value, problems(value, schema)[:_MOST_PROBLEMS]
+    return value, issues(value, schema)[:_MOST_ISSUES]
 
 
 def mended(request: ModelRequest, text: str, wrong: list[str]) -> ModelRequest:
     """Return the request that shows a model its own answer, and what is wrong with it."""
-    listed = "\n".join(f"- {problem}" for problem in wrong)
+    listed = "\n".join(f"- {issue}" for issue in wrong)
     ask = f"This does not fit the JSON Schema:\n{listed}\nAnswer again, with the whole corrected JSON value alone."
     said = (Message("assistant", text),) if text.strip() else ()
     return replace(request, messages=(*request.messages, *said, Message("user", ask)))

@@ -1,7 +1,7 @@
-"""Artifacts: files that attempts keep, how they are found again, and how those that nobody names are removed.
+"""Artifacts: files that attempts keep, and how they are found again.
 
 The bytes come first, under a key that this call alone ever writes; then the row, under the fence. So a row never
-names bytes that are not there, and what a crash leaves between the two is a file without a row: a leftover.
+names bytes that are not there, and what a crash leaves between the two is a file without a row, for `tidy`.
 """
 
 import asyncio
@@ -11,22 +11,21 @@ from hashlib import sha256
 
 import structlog
 
-from orchestrator.artifacts.labels import check_bucket, check_name, content_type_of
 from orchestrator.artifacts.port import Reading
-from orchestrator.domain.artifact import BUCKETS, FileKey, StoredArtifact
+from orchestrator.domain.artifact import Bucket, FileKey, StoredArtifact
 from orchestrator.domain.errors import (
     ArtifactMissing,
     AureaError,
     LeaseLost,
     NotConfigured,
     NotFound,
-    StoreRefused,
     TooLarge,
     Unavailable,
 )
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.task import Claim
 from orchestrator.operations.patience import patiently
+from orchestrator.operations.tidy import remove
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import Artifact
 
@@ -37,23 +36,21 @@ _ANSWER_SECONDS = 5.0
 """How long a reader of the API waits for a word about a file, not for its bytes."""
 
 
-async def keep(
-    runtime: Runtime, claim: Claim, name: str, data: bytes, content_type: str | None, bucket: str
-) -> Artifact:
+async def keep(runtime: Runtime, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket) -> Artifact:
     """Store a file of the task, in place of the one of the same name; what stood there is deleted.
 
-    Waits while Postgres is away. Raises InvalidInput, TooLarge, NotConfigured in a worker without Postgres, LeaseLost
-    for a stale attempt, which changed nothing, StoreRefused, and Unavailable while the store is away.
+    Waits while Postgres is away. Raises TooLarge, NotConfigured in a worker without Postgres, LeaseLost for a stale
+    attempt, which changed nothing, StoreRefused, and Unavailable while the store is away. Name and content type are
+    the context's to check.
     """
-    check_name(name)
     if len(data) > runtime.limits.max_artifact_bytes:
         raise TooLarge(f"the artifact {name!r}", runtime.limits.max_artifact_bytes)
     if runtime.standby.isolated:
         raise NotConfigured("DATABASE_URL", "for this worker: what is known of artifacts is kept in Postgres")
     artifact = StoredArtifact(
-        FileKey(check_bucket(bucket), claim.entry.id, claim.fence, runtime.clock.task_id()),
+        FileKey(bucket, claim.entry.id, claim.fence, runtime.clock.task_id()),
         name,
-        content_type_of(name, content_type),
+        content_type,
         len(data),
         await asyncio.to_thread(lambda: sha256(data).hexdigest()),
     )
@@ -63,9 +60,7 @@ async def keep(
         await remove(runtime, [artifact.file])
         raise LeaseLost(claim.entry.id, claim.fence)
     await remove(runtime, unnamed)
-    return Artifact(
-        artifact.file.id, name, artifact.file.bucket, artifact.content_type, artifact.size_bytes, artifact.sha256
-    )
+    return Artifact(artifact.file.id, name, bucket, content_type, artifact.size_bytes, artifact.sha256)
 
 
 async def _record(runtime: Runtime, artifact: StoredArtifact) -> list[FileKey] | None:
@@ -98,7 +93,10 @@ async def links(runtime: Runtime, artifacts: Sequence[StoredArtifact]) -> tuple[
 
 
 async def link(runtime: Runtime, artifact: StoredArtifact) -> str | None:
-    """Return a link to the bytes, which are there; None where the store gives none. Raises ArtifactMissing."""
+    """Return a link to the bytes, which are there; None where the store gives none.
+
+    Raises ArtifactMissing, StoreRefused, and Unavailable, also for a store that takes too long to answer.
+    """
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             (found,) = await runtime.artifacts.links([artifact], LINK_LIFETIME)
@@ -110,37 +108,12 @@ async def link(runtime: Runtime, artifact: StoredArtifact) -> str | None:
 
 
 async def read(runtime: Runtime, artifact: StoredArtifact) -> Reading:
-    """Return the bytes, on their way. Raises ArtifactMissing, also when they are not the ones that were stored."""
+    """Return the bytes, on their way.
+
+    Raises ArtifactMissing, also when they are not the ones that were stored, StoreRefused and Unavailable; the last
+    two also while the bytes are read.
+    """
     reading = await runtime.artifacts.read(artifact.file)
     if reading.size_bytes != artifact.size_bytes:
         raise ArtifactMissing(artifact.file.id, runtime.artifacts.name)
     return reading
-
-
-async def remove(runtime: Runtime, files: Sequence[FileKey]) -> None:
-    """Delete files that no row names. A store that does not do it now is asked again by `remove_leftovers`."""
-    if not files:
-        return
-    try:
-        await runtime.artifacts.delete(files)
-    except (Unavailable, StoreRefused, NotConfigured) as error:
-        _log.warning("files_left", count=len(files), reason=str(error))
-
-
-async def remove_leftovers(runtime: Runtime) -> int:
-    """Go through the whole store and delete the files that nobody names and nobody ever will; return how many.
-
-    Files of tasks that are not known go when the retention has passed since their task was made: until then they may
-    belong to a system that shares the store by mistake, and later that one has forgotten the task as well.
-    """
-    if await runtime.queue.outbox_depth():
-        return 0  # tasks may wait there that Postgres does not know yet
-    made_before = runtime.clock.now() - timedelta(days=runtime.limits.retention_days)
-    deleted = 0
-    for bucket in BUCKETS:
-        async for files in runtime.artifacts.files(bucket):
-            left = await runtime.ledger.leftovers(files, made_before) if files else []
-            if left:
-                await runtime.artifacts.delete(left)
-            deleted += len(left)
-    return deleted

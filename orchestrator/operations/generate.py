@@ -5,7 +5,7 @@ what was heard of it: the input, and the text that came. So the budget errs to t
 back was paid for; that it is kept, so that nobody pays again, is the caller's part.
 """
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -19,6 +19,7 @@ from orchestrator.models.chain import Candidate
 from orchestrator.models.faults import Fault, Kind
 from orchestrator.models.models import Models
 from orchestrator.models.prices import Price
+from orchestrator.models.schema_form import check_form
 from orchestrator.models.verdict import FINAL, Trouble, verdict
 from orchestrator.operations.purse import Purse
 from orchestrator.runtime import Runtime
@@ -26,19 +27,19 @@ from orchestrator.sdk.model import ModelReply, ModelRequest, Usage
 
 _log = structlog.get_logger("orchestrator.generate")
 
-Reset = Callable[[], Awaitable[None]]
-
 
 async def generate(
-    runtime: Runtime, purse: Purse, claim: Claim, step: str, request: ModelRequest, tell: Tell, reset: Reset
+    runtime: Runtime, purse: Purse, claim: Claim, step: str, request: ModelRequest, tell: Tell
 ) -> ModelReply:
     """Ask the request's model, or the models of the chain one after the other, and return the first answer.
 
-    `tell` gets the text as it grows; `reset` says that what it got so far does not count. Raises NotConfigured,
+    `tell` gets the text as it grows; None says that what it got so far does not count. Raises NotConfigured,
     InvalidInput, PriceUnknown, ModelRefused and BudgetExceeded, which are terminal; ModelUnavailable and
     ModelMalformed, worth a retry; and LeaseLost.
     """
-    call = _Call(runtime.models, purse, claim, step, request, tell, reset)
+    if request.schema is not None:
+        check_form(request.schema)
+    call = _Call(runtime.models, purse, claim, step, request, tell)
     troubles: list[Trouble] = []
     for candidate in runtime.models.candidates(request):
         try:
@@ -52,21 +53,17 @@ async def generate(
     raise verdict(troubles)
 
 
+@dataclass(slots=True)
 class _Call:
     """One call over all its tries."""
 
-    def __init__(
-        self, models: Models, purse: Purse, claim: Claim, step: str, request: ModelRequest, tell: Tell, reset: Reset
-    ) -> None:
-        self._models = models
-        self._purse = purse
-        self._claim = claim
-        self._step = step
-        self._request = request
-        self._tell = tell
-        self._reset = reset
-        self._limit_nano = None if request.max_cost_usd is None else to_nano(request.max_cost_usd)
-        self._cost_nano = 0
+    _models: Models
+    _purse: Purse
+    _claim: Claim
+    _step: str
+    _request: ModelRequest
+    _tell: Tell
+    _cost_nano: int = field(default=0, init=False)
 
     async def at(self, candidate: Candidate) -> ModelReply:
         """Ask one candidate; once more, when its output is not what was asked for.
@@ -126,13 +123,18 @@ class _Call:
             except BaseException as failure:
                 await self._give_up(reservation, price, heard, most_input)
                 if heard.is_told and isinstance(failure, Fault):
-                    await self._reset()
+                    await self._tell(None)
                 raise
             await self._spend(reservation, price, answer.usage or self._estimate(heard, most_input), ok=True)
         if answer.stop == "refusal":
             await self._take_back(answer.text)
             raise Fault(Kind.CONTENT, answer.refusal or "it gave no reason")
         return answer
+
+    @property
+    def _limit_nano(self) -> int | None:
+        limit_usd = self._request.max_cost_usd
+        return None if limit_usd is None else to_nano(limit_usd)
 
     async def _give_up(self, reservation: Reservation, price: Price, heard: Heard, most_input: int) -> None:
         """Settle a try that came to nothing."""
@@ -165,4 +167,4 @@ class _Call:
 
     async def _take_back(self, text: str) -> None:
         if text and self._request.stream:
-            await self._reset()
+            await self._tell(None)

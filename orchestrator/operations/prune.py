@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from orchestrator.operations.artifact import remove
+from orchestrator.operations.tidy import remove
 from orchestrator.runtime import Runtime
 
 BATCH = 1_000

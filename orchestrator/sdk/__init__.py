@@ -24,7 +24,19 @@ from orchestrator.sdk.calls import Call, ChildFailed
 from orchestrator.sdk.context import Config, Context, SyncContext, SyncHttp
 from orchestrator.sdk.endings import Retry, Terminal
 from orchestrator.sdk.handler import Handler, task
-from orchestrator.sdk.model import Message, ModelReply, ModelRequest, Tool, ToolCall, ToolResult, Usage
+from orchestrator.sdk.model import (
+    Message,
+    ModelReply,
+    ModelRequest,
+    OnBudget,
+    Provider,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from orchestrator.sdk.redaction import Redaction
+from orchestrator.sdk.retry_after import retry_after_seconds, sent_at
 
 __all__ = [
     "Artifact",
@@ -37,6 +49,9 @@ __all__ = [
     "Message",
     "ModelReply",
     "ModelRequest",
+    "OnBudget",
+    "Provider",
+    "Redaction",
     "Retry",
     "SyncContext",
     "SyncHttp",
@@ -45,5 +60,7 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "Usage",
+    "retry_after_seconds",
+    "sent_at",
     "task",
 ]

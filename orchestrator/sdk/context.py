@@ -156,17 +156,18 @@ class Context(_Attempt, Protocol):
     async def artifact(
         self, name: str, data: bytes | str, *, content_type: str | None = None, bucket: Bucket = "orchestrator"
     ) -> Artifact:
-        """Store a file of this task; the same name again replaces it. Raises TooLarge.
+        """Store a file of this task; the same name again replaces it. Without `content_type` the name's ending decides.
 
-        Without `content_type` the name's ending decides.
+        Raises InvalidInput, TooLarge, NotConfigured and StoreRefused, which no retry can help, and Unavailable while
+        the store is away (`orchestrator.sdk.refusals`).
         """
 
     async def generate(self, name: str, request: ModelRequest) -> ModelReply:
         """Ask a model, as the durable step `name`: an answer that was paid for is never paid for again.
 
-        The worst case is reserved in the budget first. Raises NotConfigured, BudgetExceeded, PriceUnknown and
-        ModelRefused, which no retry can help; ModelUnavailable when every model of the chain failed, and
-        ModelMalformed (`orchestrator.sdk.refusals`). In a conversation hand `reply.tool_calls` back unchanged.
+        The worst case is reserved in the budget first. Raises InvalidInput, NotConfigured, BudgetExceeded,
+        PriceUnknown and ModelRefused, which no retry can help; ModelUnavailable when every model of the chain failed,
+        and ModelMalformed (`orchestrator.sdk.refusals`). In a conversation hand `reply.tool_calls` back unchanged.
         """
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Provider = Literal["auto", "anthropic", "openai", "gemini"]
+OnBudget = Literal["fail", "wait"]
 Stop = Literal["end", "tool", "length", "refusal"]
 
 
@@ -69,7 +70,7 @@ class ModelRequest:
     """For one try at one provider."""
     max_cost_usd: float | None = None
     """What this task may spend in all, over every model call of its life."""
-    on_budget: Literal["fail", "wait"] = "fail"
+    on_budget: OnBudget = "fail"
     """When the money does not reach: fail for good, or wait for the next day (UTC) without holding a worker."""
 
 

@@ -1,8 +1,17 @@
 """What a context's calls raise besides what the handler does itself.
 
-Left alone, these are terminal: `AddressRefused` and `TooLarge` (from `ctx.http`), `InvalidInput` (`ctx.submit`,
-`ctx.call`), `BudgetExceeded`, `ModelRefused`, `NotConfigured`, `PriceUnknown` (`ctx.generate`). Worth a retry are
-`ModelMalformed`, `ModelUnavailable`, `QueueFull` and `Unavailable`.
+Left alone, these are terminal:
+
+- `InvalidInput`: from `submit`, `call`, `artifact` and `generate`
+- `TooLarge`: from `submit`, `call` and `artifact`, and from `http` for an answer over the limit
+- `NotConfigured`: from `generate` without a key; on an isolated worker from every `generate`, `call`, `sleep`, `lock`
+  and `artifact`
+- `AddressRefused`: from `http`
+- `StoreRefused`: from `artifact`
+- `BudgetExceeded`, `ModelRefused` and `PriceUnknown`: from `generate`
+
+Worth a retry are `QueueFull` (`submit`, `call`), `Unavailable` (these two and `artifact`), and `ModelMalformed` and
+`ModelUnavailable` (`generate`).
 """
 
 from orchestrator.domain.errors import (
@@ -15,6 +24,7 @@ from orchestrator.domain.errors import (
     NotConfigured,
     PriceUnknown,
     QueueFull,
+    StoreRefused,
     TooLarge,
     Unavailable,
 )
@@ -29,6 +39,7 @@ __all__ = [
     "NotConfigured",
     "PriceUnknown",
     "QueueFull",
+    "StoreRefused",
     "TooLarge",
     "Unavailable",
 ]  # fmt: skip

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from orchestrator.artifacts.labels import check_bucket, check_name, content_type_of
 from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.labels import check_bucket, check_name, content_type_of
 from orchestrator.domain.steps import Step, StepKind, Wait
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, Call, Config, Context, ModelReply, ModelRequest
@@ -229,7 +229,7 @@ class AttemptContext(Context):
                 answer = await self.bench.services.generate(self.claim, name, request, self.grow)
                 if isinstance(answer, ModelReply):
                     return read_reply(await self.keep(name, answer))
-            await self.waits.on(Wait(wake_at=answer))
+            return await self.waits.on(Wait(wake_at=answer))
 
     async def grow(self, text: str | None) -> None:
         """Tell a piece of a model's text; None drops what was told of it."""

@@ -23,9 +23,10 @@ from orchestrator.domain.retry import is_suspect
 from orchestrator.sdk import Handler
 from orchestrator.worker.bench import Submission
 from orchestrator.worker.context import AttemptContext
-from orchestrator.worker.failure import fail, is_terminal
+from orchestrator.worker.failure import fail
 from orchestrator.worker.frames import Frame, read_frame, read_outcome, read_step_list, write_frame
 from orchestrator.worker.output import Output
+from orchestrator.worker.refusal import write_refusal
 from orchestrator.worker.replies import read_request
 
 LEAVE_SECONDS = 1.0
@@ -135,7 +136,7 @@ async def _answer(asked: Frame, context: AttemptContext) -> Frame:
     try:
         return {"value": await _act(asked, context)}
     except Exception as error:  # noqa: BLE001 - it is the child's, whose handler may live with it
-        return {"refused": f"{type(error).__name__}: {error}", "terminal": is_terminal(error)}
+        return write_refusal(error)
 
 
 async def _act(asked: Frame, context: AttemptContext) -> Any:

@@ -12,15 +12,15 @@ from typing import Any
 
 import orjson
 
-from orchestrator.domain.errors import AureaError
 from orchestrator.domain.events import Told
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
-from orchestrator.sdk import Artifact, ModelReply, ModelRequest, Terminal
+from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
-from orchestrator.worker.bench import Submission, Grow
+from orchestrator.worker.bench import Grow, Submission
 from orchestrator.worker.frames import Frame, read_frame, read_steps, write_frame
+from orchestrator.worker.refusal import read_refusal
 from orchestrator.worker.replies import read_reply, write_request
 
 
@@ -91,5 +91,5 @@ class RemoteWorker:
         await self.hand_in({**frame, "number": number})
         answered = await answer
         if "refused" in answered:
-            raise (Terminal if answered["terminal"] else AureaError)(answered["refused"])
+            raise read_refusal(answered)
         return answered["value"]

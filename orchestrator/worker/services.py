@@ -60,15 +60,9 @@ class Services:
     async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
         _need_postgres(self._runtime, "to pay for models")
 
-        async def grown(text: str) -> None:
-            await tell(text)
-
-        async def reset() -> None:
-            await tell(None)
-
         await self._recorder.recorded(claim)  # only what is on record may reserve
         try:
-            return await generate.generate(self._runtime, self._purse, claim, step, request, grown, reset)
+            return await generate.generate(self._runtime, self._purse, claim, step, request, tell)
         except BudgetExceeded as exceeded:
             if request.on_budget == "wait" and exceeded.resets_at is not None:
                 return exceeded.resets_at

@@ -25,6 +25,8 @@ class FakeSupabase:
     failing: list[int] = field(default_factory=list)
     """The next answers, by status, whatever is asked."""
     page: int = 1000
+    lifetime_seconds: int = 0
+    """Of the links that were asked for last."""
     _signed: dict[str, str] = field(default_factory=dict)
 
     def answer(self, request: Request) -> Response:
@@ -49,6 +51,7 @@ class FakeSupabase:
             case "POST", "list-v2":
                 return self._list(objects, request.get_json())
             case "POST", "sign":
+                self.lifetime_seconds = int(request.get_json()["expiresIn"])
                 return _json([self._sign(bucket, each) for each in request.get_json()["paths"]])
             case "POST", _:
                 return self._upload(objects, bucket, key, request)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orchestrator.sdk import Terminal, ToolCall
+from orchestrator.sdk.refusals import ModelRefused
 from tests.handlers.coder import EDIT, FINISH, Scene, open_scene, reply, use
 
 
@@ -51,8 +52,10 @@ async def test_a_useful_answer_between_useless_ones_lets_it_go_on(scene: Scene) 
 
 
 async def test_a_refusal_is_terminal_with_its_words(scene: Scene) -> None:
-    said = await scene.failure(reply("I will not.", stop="refusal"))
-    assert said == "anthropic/claude-test refused to do it: I will not."
+    words = "anthropic/claude-test declined to answer: I will not."
+    run = await scene.run(EDIT, ModelRefused("anthropic", "claude-test", "content", words))
+    assert (run.error.type, run.error.message, run.error.retryable) == ("ModelRefused", words, False)
+    assert scene.github.asked == []
 
 
 async def test_a_model_that_does_not_finish_is_told_when_few_turns_are_left(scene: Scene) -> None:

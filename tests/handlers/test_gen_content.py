@@ -8,7 +8,6 @@ import pytest
 
 from handlers.gen_content import gen_content
 from handlers.gen_content.answer import unfenced
-from orchestrator.artifacts.labels import check_name
 from orchestrator.domain.errors import (
     BudgetExceeded,
     InvalidInput,
@@ -17,6 +16,7 @@ from orchestrator.domain.errors import (
     ModelUnavailable,
     NotConfigured,
 )
+from orchestrator.domain.labels import check_name
 from orchestrator.sdk import ModelReply, ModelRequest, Usage
 from orchestrator.sdk.model import Stop
 from orchestrator.testing import TaskRun, run_task

@@ -57,7 +57,7 @@ async def test_a_key_that_is_not_accepted_is_final_even_when_the_answer_repeats_
     error = error_of(await deploy(render, http, config=render.config | {"RENDER_API_KEY": "rnd_other_8Tt"}))
     assert (error.type, error.retryable) == ("Refused", False)
     assert error.message == (
-        "Render answered 401 UNAUTHORIZED: unauthorized: Bearer ***:"
+        "Render answered 401 UNAUTHORIZED: unauthorized: Bearer [redacted]:"
         " the key in RENDER_API_KEY is not accepted; set a valid one"
     )
 

@@ -187,7 +187,7 @@ async def test_a_secret_in_the_path_is_in_no_trace(
 async def test_a_refusal_that_repeats_the_secret_is_told_without_it(fake: FakeHook, http: httpx2.AsyncClient) -> None:
     fake.answers.append((403, {"detail": f"no access with {TOKEN}"}))
     assert await message(await deploy(fake, http), "Refused") == (
-        "the deploy hook answered 403 FORBIDDEN: no access with ***:"
+        "the deploy hook answered 403 FORBIDDEN: no access with [redacted]:"
         " the request carries DEPLOY_HOOK_TOKEN; is it valid, and allowed to do this?"
     )
 

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from orchestrator.domain.errors import (
     BudgetExceeded,
+    InvalidInput,
     ModelMalformed,
     ModelRefused,
     ModelUnavailable,
@@ -27,6 +28,7 @@ from orchestrator.runtime import Runtime
 from orchestrator.sdk import ModelReply, ModelRequest
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
+from orchestrator.worker.encoding import encode_json
 from tests.conftest import Servers
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.gemini import FakeGemini
@@ -53,14 +55,11 @@ class Desk:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, request: ModelRequest, step: str = "draft") -> ModelReply:
-        async def reset() -> None:
-            self.told.append(None)
-
-        async def tell(text: str) -> None:
+        async def tell(text: str | None) -> None:
             self.told.append(text)
             self.begun.set()
 
-        return await generate(self.runtime, self.purse, self.claim, step, request, tell, reset)
+        return await generate(self.runtime, self.purse, self.claim, step, request, tell)
 
     async def calls(self) -> list[tuple[Any, ...]]:
         """What was paid for: model, input and output tokens, nano-dollars, whether it was whole."""
@@ -239,6 +238,26 @@ async def test_json_is_parsed_and_mended_once(desk: Desk, anthropic: FakeAnthrop
         await desk.ask(ask(schema=SCHEMA, provider="anthropic"))
     assert len(anthropic.asked) == 4
     assert desk.told[-1] is None
+
+
+async def test_a_schema_that_cannot_be_used_ends_it_before_anything_is_paid(
+    desk: Desk, anthropic: FakeAnthropic, openai: FakeOpenAI
+):
+    nothing_left = 1 / NANO  # to reserve is to exceed it
+    for provider in ("auto", "anthropic", "openai"):
+        for limit_usd in (None, nothing_left):
+            with pytest.raises(InvalidInput, match="/schema/required has to be a list of names"):
+                await desk.ask(ask(schema=SCHEMA | {"required": 5}, provider=provider, max_cost_usd=limit_usd))
+    assert anthropic.asked == openai.asked == []
+    assert await desk.calls() == []
+
+
+async def test_what_no_store_keeps_is_not_in_an_answer(desk: Desk, anthropic: FakeAnthropic):
+    anthropic.will(Says('{"n\\u0000": "\0"}'))
+    reply = await desk.ask(ask(schema={"type": "object"}))
+    assert reply.data == {"n\ufffd": "\ufffd"}
+    assert "\0" not in desk.seen
+    encode_json(reply, "the answer")
 
 
 async def test_json_that_was_cut_off_asks_for_more_tokens(desk: Desk, anthropic: FakeAnthropic):

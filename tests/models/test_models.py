@@ -83,6 +83,21 @@ async def test_a_compatible_server_is_spoken_to_by_chat_completions(openai: Fake
     assert openai.asked[0].path == "/v1/chat/completions"
 
 
+async def test_a_key_that_is_none_blots_nothing_out(openai: FakeOpenAI):
+    opened = models(openai_url=openai.base_url)
+    try:
+        with pytest.raises(Fault, match="401: invalid_api_key: Incorrect API key provided: none"):
+            await opened.ask(Candidate("openai", "llama3.2:3b"), ask(), Heard())
+    finally:
+        await opened.close()
+
+
+def test_openai_itself_wants_a_key():
+    assert models(openai="k", openai_url="https://eu.api.openai.com/v1").candidates(ask())
+    with pytest.raises(NotConfigured, match="OPENAI_API_KEY"):
+        models(openai_url="https://eu.api.openai.com/v1").candidates(ask(provider="openai"))
+
+
 async def test_the_time_of_a_try_is_for_the_whole_answer(anthropic: FakeAnthropic):
     opened = models(anthropic=anthropic.key, anthropic_url=anthropic.url)
     anthropic.will(Says("x" * 1000, piece=1, pause_seconds=0.02))

@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 
 import httpx2
+import orjson
 import pytest
 
 from orchestrator.models.asking import Heard
@@ -33,7 +34,8 @@ def after(request: ModelRequest, text: str, calls: tuple[ToolCall, ...]) -> Mode
 async def test_text_grows_piece_by_piece_and_is_counted(way: Way):
     told: list[str] = []
 
-    async def tell(piece: str) -> None:
+    async def tell(piece: str | None) -> None:
+        assert piece
         told.append(piece)
 
     way.fake.will(
@@ -207,11 +209,46 @@ async def test_arguments_that_are_no_json_are_malformed(way: Way):
     assert (await way.fault(ask(tools=(READ,)))).kind is Kind.MALFORMED
 
 
+@pytest.mark.filterwarnings("ignore:.*is not a valid FinishReason")  # the SDK of Gemini says so, too
+@pytest.mark.parametrize("stop", ["pause_turn", "novel_reason"])
+async def test_an_end_that_nobody_knows_is_a_broken_answer(way: Way, stop: str):
+    way.fake.will(Says("Once upon a", stop=stop, input_tokens=40))
+    heard = Heard()
+    fault = await way.fault(ask(), heard)
+    assert (fault.kind, str(fault)) == (Kind.BROKEN, f"it stopped for {stop}")
+    assert heard.usage is not None
+    assert heard.usage.input_tokens == 40  # it is paid for
+
+
+@pytest.mark.parametrize(("stop", "means"), [("eos", "end"), ("model_length", "length")])
+async def test_other_servers_words_for_an_end_are_known(every_way: dict[str, Way], stop: str, means: str):
+    way = every_way["compatible"]
+    way.fake.will(Says("All of it", stop=stop))
+    assert (await way.ask(ask())).stop == means
+
+
+async def test_characters_that_no_store_keeps_are_replaced(way: Way):
+    told: list[str | None] = []
+
+    async def tell(piece: str | None) -> None:
+        told.append(piece)
+
+    request = ask("Read it.", tools=(READ,))
+    way.fake.will(Says("a\0b", thinking="\0", calls=[Call("read_file", {"path": "c\0", "\0": ["\\u0000"]})], piece=1))
+    answer = await way.ask(request, Heard(tell))
+    assert answer.text == "a\ufffdb"
+    assert "".join(piece or "" for piece in told) == answer.text
+    (call,) = answer.tool_calls
+    assert call.arguments == {"path": "c\ufffd", "\ufffd": ["\\u0000"]}
+    assert b"\\u0000" not in orjson.dumps([answer.text, call.id, call.name, call.origin])
+    assert (await way.ask(after(request, answer.text, answer.tool_calls))).text == "All is well."
+
+
 async def test_a_cancelled_call_ends_its_connection(way: Way):
     way.fake.will(Says("a long story, told slowly", piece=1, pause_seconds=0.02))
     begun = asyncio.Event()
 
-    async def tell(_: str) -> None:
+    async def tell(_: str | None) -> None:
         begun.set()
 
     asking = asyncio.create_task(way.ask(ask(), Heard(tell)))
@@ -227,7 +264,7 @@ async def test_what_the_listener_raises_comes_through(way: Way):
     class Ended(Exception):
         pass
 
-    async def tell(_: str) -> None:
+    async def tell(_: str | None) -> None:
         raise Ended
 
     with pytest.raises(Ended):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.models.schema import is_closed, problems, requires_all
+from orchestrator.models.schema import is_closed, issues, requires_all
 from orchestrator.models.structured import read
 
 PERSON = {
@@ -30,8 +30,8 @@ PERSON = {
         {"name": "Ann", "age": 3.0, "tags": ["a", None], "boss": {"name": "Bob", "boss": None}, "size": 6.5},
     ],
 )
-def test_what_fits_has_no_problems(value: Any):
-    assert problems(value, PERSON) == []
+def test_what_fits_has_no_issues(value: Any):
+    assert issues(value, PERSON) == []
 
 
 @pytest.mark.parametrize(
@@ -54,32 +54,31 @@ def test_what_fits_has_no_problems(value: Any):
     ],
 )
 def test_what_does_not_fit_is_told_where(value: Any, where: str):
-    (problem,) = problems(value, PERSON)
-    assert problem.startswith(where)
+    (issue,) = issues(value, PERSON)
+    assert issue.startswith(where)
 
 
 def test_a_map_and_a_fixed_list_are_checked():
     table = {"type": "object", "additionalProperties": {"type": "integer"}}
-    assert problems({"a": 1, "b": "2"}, table) == ["/b: has to be integer"]
+    assert issues({"a": 1, "b": "2"}, table) == ["/b: has to be integer"]
     pair = {"type": "array", "prefixItems": [{"type": "string"}, {"const": 1}], "items": False}
-    assert problems(["a", 1], pair) == []
-    assert problems(["a", True, 3], pair) == ["/1: has to be 1", "/2: nothing may be here"]
-    assert problems(1, {"type": ["string", "null"]}) == ["/: has to be string or null"]
-    assert problems({"a": 1}, {"allOf": [{"required": ["a"]}, {"required": ["b"]}]}) == ["/b: is missing"]
+    assert issues(["a", 1], pair) == []
+    assert issues(["a", True, 3], pair) == ["/1: has to be 1", "/2: nothing may be here"]
+    assert issues(1, {"type": ["string", "null"]}) == ["/: has to be string or null"]
+    assert issues({"a": 1}, {"allOf": [{"required": ["a"]}, {"required": ["b"]}]}) == ["/b: is missing"]
 
 
-@pytest.mark.parametrize(
-    ("value", "schema"),
-    [
-        ({}, {"required": 5}),
-        (1, {"minimum": "a"}),
-        (1, {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}] * 8}}}),
-        (1, {"anyOf": 3}),
-    ],
-)
-def test_a_schema_that_is_none_or_has_no_end_is_refused(value: Any, schema: dict[str, Any]):
-    with pytest.raises(InvalidInput, match="not a JSON Schema"):
-        problems(value, schema)
+def test_an_answer_that_takes_too_long_to_check_is_told_as_that():
+    with pytest.raises(
+        InvalidInput, match="takes more than 50000 steps to hold the answer to: ask for less"
+    ) as refused:
+        issues([0] * 60_000, {"items": {"type": "integer"}})
+    assert refused.value.issues[0].pointer == "/schema"
+
+
+def test_a_reference_that_leads_nowhere_in_here_holds_to_nothing():
+    for reference in ("#person", "other.json#/a", "#/$defs/nobody"):
+        assert issues(1, {"properties": {}, "allOf": [{"$ref": reference}]}) == []
 
 
 def test_strictness_is_seen():
@@ -90,9 +89,17 @@ def test_strictness_is_seen():
     assert not is_closed({"anyOf": [closed, {"type": "object", "additionalProperties": {"type": "string"}}]})
     assert not requires_all(closed)
     assert requires_all(closed | {"required": ["a"]})
+    for odd in (5, True, [["a"]], None):
+        assert not requires_all(closed | {"required": odd})
 
 
 def test_the_fence_around_json_is_taken_off():
     assert read('```json\n{"a": 1}\n```', {}) == ({"a": 1}, [])
     assert read(" [1] ", {}) == ([1], [])
     assert "not JSON" in read("Sure! {}", {})[1][0]
+
+
+def test_the_character_that_no_store_keeps_is_replaced():
+    assert read(r'{"a\u0000": ["\u0000\u0000", "\\u0000", "\\\u0000"]}', {})[0] == {
+        "a\ufffd": ["\ufffd\ufffd", "\\u0000", "\\\ufffd"]
+    }

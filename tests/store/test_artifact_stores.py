@@ -1,10 +1,12 @@
 """The three stores of artifacts keep the same promises; S3 and Supabase are spoken to over HTTP, by their clients."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -112,6 +114,19 @@ async def test_a_link_downloads_the_file_without_a_key_and_under_its_name(place:
     assert answer.headers["content-disposition"].startswith("attachment; filename=")
     assert "alles" in answer.headers["content-disposition"]
     assert elsewhere.status_code in (400, 403)
+
+
+@remote
+@pytest.mark.parametrize("lifetime", [MINUTE, timedelta(days=1), timedelta(days=2, seconds=3)])
+async def test_a_link_is_good_for_as_long_as_was_asked(place: Place, lifetime: timedelta) -> None:
+    artifact = artifact_of()
+    await place.store.put(artifact, b"hello")
+    (link,) = await place.store.links([artifact], lifetime)
+    assert link is not None
+    if isinstance(place.server, FakeSupabase):
+        assert place.server.lifetime_seconds == lifetime.total_seconds()
+    else:
+        assert parse_qs(urlsplit(link).query)["X-Amz-Expires"] == [f"{lifetime.total_seconds():.0f}"]
 
 
 async def test_there_is_no_link_where_none_can_be_or_none_is_wanted(place: Place) -> None:
@@ -226,6 +241,15 @@ def test_what_a_store_lacks_is_named(kind: str, changes: dict[str, Any], variabl
         choose(choice)
     assert lack.value.variable == variable
     assert not any(secret in repr(choice) for secret in (SECRET_KEY, SERVICE_KEY))
+
+
+def test_a_package_that_is_not_there_is_told_before_the_store_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "storage3", None)
+    with pytest.raises(NotConfigured, match=r"pip install 'aurea-orchestrator\[supabase\]'") as lack:
+        choose(choice_of("supabase", tmp_path, "http://127.0.0.1:1"))
+    assert lack.value.variable == "AUREA_ARTIFACTS"
 
 
 def test_a_key_is_read_back_from_its_path() -> None:

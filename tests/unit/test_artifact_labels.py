@@ -2,8 +2,10 @@
 
 import pytest
 
-from orchestrator.artifacts.labels import check_bucket, check_name, content_type_of, disposition
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.labels import check_bucket, check_name, content_type_of, disposition
+from orchestrator.sdk import Context, task
+from orchestrator.testing import run_task
 
 
 @pytest.mark.parametrize("name", ["a", "report 2026.md", "%2e%2e%2f", "résumé.pdf", "你好", "👩\u200d💻", "x" * 255])
@@ -25,7 +27,7 @@ def test_what_is_no_label_is_refused_with_a_fix(name: str) -> None:
 
 
 def test_a_bucket_is_one_of_two() -> None:
-    assert check_bucket("content") == "content"
+    check_bucket("content")
     with pytest.raises(InvalidInput, match="orchestrator, content"):
         check_bucket("../content")
 
@@ -64,3 +66,16 @@ def test_a_browser_saves_the_file_whatever_it_is_called() -> None:
     plain, spelled = disposition('a"; filename=b.exe\\%41 é.md').split("; filename*=")
     assert plain == 'attachment; filename="a__ filename=b.exe__41 _.md"'
     assert spelled == "UTF-8''a%22%3B%20filename%3Db.exe%5C%2541%20%C3%A9.md"
+
+
+@task("files")
+async def filing(payload: dict, ctx: Context) -> None:
+    await ctx.artifact(payload.pop("name", "a"), "x", **payload)
+
+
+@pytest.mark.parametrize("wrong", [{"name": "../a"}, {"content_type": "text/html\r\nx: y"}, {"bucket": "../secrets"}])
+def test_a_handler_s_file_is_checked_before_anything_is_kept(wrong: dict[str, str]) -> None:
+    run = run_task(filing, wrong)
+    assert run.error is not None
+    assert (run.error.type, run.error.retryable) == ("InvalidInput", False)
+    assert run.artifacts == []

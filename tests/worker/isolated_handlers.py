@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from orchestrator.sdk import Context, Retry, SyncContext, task
+from orchestrator.sdk import Call, Context, Message, ModelRequest, Retry, SyncContext, refusals, task
 
 
 @task("iso_work", isolation="process")
@@ -69,3 +69,18 @@ def flooding(payload: dict, ctx: SyncContext) -> str:
     sys.stdout.write("x" * 100_000 + "\n")
     sys.stdout.writelines(f"{number}\n" for number in range(3_000))
     return "flooded"
+
+
+@task("iso_ask", isolation="process")
+def asking(payload: dict, ctx: SyncContext) -> Any:
+    """Tell of the refusal that the payload names; leave any other alone."""
+    try:
+        ctx.generate("ask", ModelRequest(messages=(Message("user", "hello"),)))
+    except getattr(refusals, payload.get("catches", "AddressRefused")) as refused:
+        return [type(refused).__name__, str(refused), vars(refused)]
+
+
+@task("iso_call", isolation="process")
+async def calling(payload: dict, ctx: Context) -> list[str]:
+    answers = await ctx.call_all([Call("one", {}), Call("other", {})], return_exceptions=True)
+    return [type(answer).__name__ for answer in answers]

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orchestrator.domain.errors import BudgetExceeded
+from orchestrator.domain.errors import BudgetExceeded, NotConfigured
 from orchestrator.domain.ids import DEFAULT_TENANT, WorkerId
 from orchestrator.domain.money import NANO, Reservation, Spend
 from orchestrator.domain.task import Claim
@@ -21,8 +21,10 @@ from orchestrator.operations import purse as operation
 from orchestrator.operations.purse import Purse
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.runtime import Runtime
+from orchestrator.sdk import Message, ModelRequest
 from orchestrator.telemetry.reports import Reports
 from orchestrator.worker.recorder import Recorder
+from orchestrator.worker.services import Services
 from tests.purses import opened
 from tests.store.samples import waiting
 from tests.worker.conftest import House
@@ -128,30 +130,26 @@ async def test_two_workers_share_the_last_of_the_day(house: House, purse: Purse,
 
 
 async def test_attempts_are_put_on_record_together_before_they_reserve(
-    house: House, counted: Counted, pool: asyncpg.Pool
+    house: House, purse: Purse, counted: Counted, pool: asyncpg.Pool
 ) -> None:
     attempts = await claims(house, 200, on_record=False)
     recorder = Recorder(house.runtime, WORKER)
-    recorder._confirming.start()
-    recorder._wishing.start()
-    purse = Purse(house.runtime, recorder.confirm)
-    purse.start()
-
-    async def ask(claim: Claim) -> Reservation:
-        await recorder.recorded(claim)
-        return await reserve(purse, claim, 0.1)
-
+    recorder.start()
     for claim in attempts:
         recorder.watch(claim)
-    counted.sent.clear()
-    await asyncio.gather(*map(ask, attempts))
+    services = Services(house.runtime, purse, recorder)
+    request = ModelRequest(messages=(Message("user", "Hello."),))
+
+    async def tell(_: str | None) -> None: ...
+
+    calls = (services.generate(claim, "draft", request, tell) for claim in attempts)
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(each) for each in ended} == {NotConfigured}  # this worker has no model's key
     assert counted.sent["start"] <= 3
-    assert counted.sent.total() < 10
-    again = counted.sent["start"]
-    await ask(attempts[0])
-    assert counted.sent["start"] == again
+    counted.sent.clear()
+    await asyncio.gather(*(reserve(purse, claim, 0.1) for claim in attempts))
+    assert counted.sent["start"] == 0
     await recorder.stop()
-    await purse.stop()
 
 
 async def test_what_was_granted_to_one_who_has_gone_is_given_back(
@@ -172,23 +170,31 @@ async def test_what_was_granted_to_one_who_has_gone_is_given_back(
     assert await reserved(pool) == (2 * NANO, 2 * NANO)
 
 
-async def test_a_call_that_cannot_be_stored_fails_alone(house: House, purse: Purse, pool: asyncpg.Pool) -> None:
-    good, bad = [await reserve(purse, claim) for claim in await claims(house, 2)]
+async def test_a_cancelled_caller_waits_a_moment_for_what_is_written(
+    house: House, purse: Purse, pool: asyncpg.Pool
+) -> None:
+    held = await reserve(purse, (await claims(house, 1))[0])
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("select from orchestrator_spending for update")
-        first = asyncio.create_task(purse.release(await _none(good)))
-        together = asyncio.gather(
-            purse.spend(call(bad, 0.5, "\0")), purse.spend(call(good, 0.5)), return_exceptions=True
-        )
+        paying = asyncio.create_task(purse.spend(call(held, 0.5)))
         await waiting(connection)
-    await first
-    refused, paid = await together
+        paying.cancel()
+        await asyncio.wait([paying], timeout=0.1)
+        assert not paying.done()
+    with pytest.raises(asyncio.CancelledError):
+        await paying
+    assert await pool.fetchval("select cost_nano from orchestrator_usage") == NANO // 2
+
+
+async def test_a_call_that_cannot_be_stored_fails_alone(
+    house: House, purse: Purse, counted: Counted, pool: asyncpg.Pool
+) -> None:
+    good, bad = [await reserve(purse, claim) for claim in await claims(house, 2)]
+    calls = (purse.spend(call(bad, 0.5, "\0")), purse.spend(call(good, 0.5)))
+    refused, paid = await asyncio.gather(*calls, return_exceptions=True)
     assert (type(refused), paid) == (asyncpg.CharacterNotInRepertoireError, None)
+    assert counted.sent["spend"] == 3  # both at once, then each alone
     assert await pool.fetchval("select array_agg(id::text) from orchestrator_usage") == [good.id]
-
-
-async def _none(like: Reservation) -> Reservation:
-    return replace(like, id=str(like.task_id))
 
 
 async def test_people_are_told_once_of_a_batch(house: House, counted: Counted) -> None:

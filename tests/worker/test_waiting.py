@@ -108,14 +108,14 @@ async def test_a_child_that_is_cancelled_fails_its_parent(house: House) -> None:
 
 
 async def test_a_sleep_is_over_when_it_would_have_been_and_is_not_begun_again(house: House) -> None:
-    task, asleep = await house.submit("sleeper", 1.2), await house.submit("sleeper", 3600.0)
+    task, asleep = await house.submit("sleeper", 2.5), await house.submit("sleeper", 3600.0)
     async with house.worker(), house.scheduler():
         await waiting(house, asleep)
         assert (await why(house.runtime, DEFAULT_TENANT, asleep.id)).cause == "sleeping"
         ended = await house.ended(task)
     assert (ended.result, ended.attempt) == (2, 1)
     assert ended.finished_at is not None
-    assert (ended.finished_at - ended.created_at).total_seconds() >= 1.2
+    assert (ended.finished_at - ended.created_at).total_seconds() >= 2.5
 
 
 async def test_one_task_at_a_time_holds_a_lock_over_its_sleep_and_the_next_is_woken(house: House) -> None:

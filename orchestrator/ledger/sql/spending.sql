@@ -70,8 +70,7 @@ with recursive told as (
 ), kept as (
   insert into orchestrator_usage (id, task_id, tenant, fence, provider, model, day, step, input_tokens, output_tokens,
     cached_tokens, cache_write_tokens, cost_nano, price, ok, stale)
-  select s.*, coalesce(h.fence > s.fence, true)
-  from told s left join held h on h.id = s.task_id where (select count(*) from held) >= 0  -- behind the tasks' locks
+  select s.*, coalesce((select h.fence > s.fence from held h where h.id = s.task_id), true) from told s
   on conflict (id) do nothing returning *
 ), taken as (
   delete from orchestrator_reservations r using kept k where r.id = k.id returning r.id, r.amount_nano

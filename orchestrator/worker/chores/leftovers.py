@@ -2,7 +2,7 @@
 
 import structlog
 
-from orchestrator.operations.artifact import remove_leftovers
+from orchestrator.operations.tidy import remove_leftovers
 from orchestrator.runtime import Runtime
 from orchestrator.worker.chores.chore import Chore
 

@@ -6,9 +6,10 @@ Neither has a meaning for any path: keys are made of ids.
 import mimetypes
 import re
 import unicodedata
+from typing import NoReturn
 from urllib.parse import quote
 
-from orchestrator.domain.artifact import BUCKETS, Bucket
+from orchestrator.domain.artifact import BUCKETS
 from orchestrator.domain.errors import InvalidInput, Issue
 
 LONGEST_NAME = 255
@@ -34,10 +35,10 @@ def check_name(name: str) -> None:
         _refuse("name", "leave out control characters, direction marks and whatever else cannot be seen")
 
 
-def check_bucket(bucket: str) -> Bucket:
-    """Return the bucket of this name. Raises InvalidInput."""
-    known = next((each for each in BUCKETS if each == bucket), None)
-    return known or _refuse("bucket", f"use one of: {', '.join(BUCKETS)}")
+def check_bucket(bucket: str) -> None:
+    """Raises InvalidInput for one that does not exist."""
+    if bucket not in BUCKETS:
+        _refuse("bucket", f"use one of: {', '.join(BUCKETS)}")
 
 
 def content_type_of(name: str, given: str | None, *, text: bool = False) -> str:
@@ -56,5 +57,5 @@ def disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _refuse(field: str, fix: str) -> Bucket:
+def _refuse(field: str, fix: str) -> NoReturn:
     raise InvalidInput(f"the artifact's {field} cannot be used: {fix}", [Issue(f"/{field}", fix)])

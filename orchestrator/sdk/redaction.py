@@ -1,6 +1,6 @@
-"""Keeping secrets out of what a script prints: the exact values of its variables become `***`.
+"""Keeping secrets out of what is told: the values that a handler knows become `[redacted]`.
 
-Found are the value itself, each longer line of it, and its forms inside JSON and inside a URL; not what a script made
+Found are a value itself, each longer line of it, and its forms inside JSON and inside a URL; not what somebody made
 of it in another way, such as a hash or base64. Values under four characters are in too many words to be looked for.
 """
 
@@ -11,14 +11,15 @@ from urllib.parse import quote
 
 import orjson
 
+HIDDEN = "[redacted]"
+"""The mark that the system's own logs have, too."""
 SHORTEST = 4
 _SHORTEST_LINE = 8
-_MASK = "***"
 _LEFT_BY_ENCODE_URI_COMPONENT = "-_.!~*'()"
 
 
 class Redaction:
-    """Knows the values that must not be shown."""
+    """Knows the values that must not be shown, and shows none of them itself."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
@@ -26,7 +27,8 @@ class Redaction:
         self._found = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def text(self, text: str) -> str:
-        return self._found.sub(_MASK, text)
+        """Return the text with every secret in it replaced."""
+        return self._found.sub(HIDDEN, text)
 
     def value(self, value: Any) -> Any:
         """Return the JSON value with every secret in it replaced, in keys and numbers too."""
@@ -37,13 +39,17 @@ class Redaction:
         if isinstance(value, list):
             return [self.value(inner) for inner in value]
         if isinstance(value, int | float) and not isinstance(value, bool) and self._found.search(str(value)):
-            return _MASK
+            return HIDDEN
         return value
 
 
 def _forms(secret: str) -> Iterator[str]:
-    lines = [line.strip() for line in secret.splitlines()]
-    for each in (secret, *(line for line in lines if len(line) >= _SHORTEST_LINE)):
+    # Bytes of a variable that are no UTF-8 look different there and in an output that was read.
+    readable = secret.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    lines = [line.strip() for line in readable.splitlines()]
+    yield secret
+    for each in (readable, *(line for line in lines if len(line) >= _SHORTEST_LINE)):
         yield each
         yield orjson.dumps(each).decode()[1:-1]
         yield quote(each, safe=_LEFT_BY_ENCODE_URI_COMPONENT)
+        yield quote(each, safe="")

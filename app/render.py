@@ -78,8 +78,9 @@ def step_document(step: StepView) -> dict[str, Any]:
     return {
         "name": step.name,
         "kind": step.kind,
-        "status": "finished" if step.finished else "waiting",
+        "status": step.status,
         "result": step.result,
+        "error": step.error,
         "child_id": step.child_id,
         "wake_at": step.wake_at,
         "at": step.at,

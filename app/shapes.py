@@ -77,8 +77,9 @@ class Run(BaseModel):
 class Step(BaseModel):
     name: str
     kind: StepKind
-    status: Literal["finished", "waiting"]
+    status: Literal["finished", "failed", "waiting"]
     result: Any = Field(description="Of a call, its child's result.")
+    error: Failure | None = Field(description="Of a call whose child failed.")
     child_id: str | None
     wake_at: datetime | None = Field(description="When a sleep ends.")
     at: datetime = Field(description="When its result was kept; of a call or a sleep, when it was begun.")

@@ -15,6 +15,8 @@ from orchestrator.sdk import Call, ChildFailed, Context, Handler, Issue, Termina
 if TYPE_CHECKING:
     from orchestrator.sdk.workflow import Answer, Begun, Course
 
+_TURNS = 4
+
 Written = Annotated[
     Any,
     WithJsonSchema(
@@ -87,12 +89,14 @@ async def _follow(course: "Course", ctx: Context) -> None:
     """Run the steps, each as soon as it may, until all have ended."""
     running: dict[asyncio.Task[list[Answer]], Begun] = {}
     told = 0
+    await ctx.step("begun", bool)  # from here on what has ended is known, and answers within a few turns of the loop
     async with asyncio.TaskGroup() as group:
         while True:
             running |= {group.create_task(_run(begun, ctx)): begun for begun in course.begin()}
             if not running:
                 return
-            await asyncio.sleep(0)  # children that ended in an earlier attempt answer now, and are no news
+            for _ in range(_TURNS):  # children that ended in an earlier run answer now, and are no news
+                await asyncio.sleep(0)
             if len(course.ended) > told and not any(each.done() for each in running):
                 told = len(course.ended)
                 await ctx.progress(course.fraction, course.standing)

@@ -4,6 +4,7 @@ Checking and drawing need no running system: the handlers are those found here, 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,9 @@ Key = Annotated[str | None, typer.Option(help="Idempotency key: the same key giv
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 0 only if it succeeded, else 3.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Print its events as they come; exit codes as --wait.")]
 
+_UNKNOWN = "no handler is called "
+"""How the fault of an unknown type begins."""
+
 
 @verbs.command()
 def check(files: Files, as_json: AsJson = False) -> None:
@@ -35,9 +39,10 @@ def check(files: Files, as_json: AsJson = False) -> None:
     from orchestrator.sdk.workflow import check_workflow
     from orchestrator.settings import read_settings
 
-    types = discover(read_settings().aurea_handlers)
+    own = read_settings().aurea_handlers
+    types = discover(own)
     readings = [(file, _read(file)) for file in files]
-    found = [(file, reading, check_workflow(reading, types)) for file, reading in readings]
+    found = [(file, reading, _explained(check_workflow(reading, types), own)) for file, reading in readings]
     if as_json:
         print_json([_document(*each) for each in found])
     for file, reading, issues in found if not as_json else ():
@@ -117,6 +122,15 @@ def _lines(file: Path, reading: "Reading", issues: Sequence[Issue]) -> list[str]
     return [
         ": ".join(filter(None, (f"{file}:{line}" if line else str(file), issue.pointer, issue.detail)))
         for line, issue in places
+    ]
+
+
+def _explained(issues: Sequence[Issue], own: Sequence[str]) -> list[Issue]:
+    """Say of unknown types whose types they were looked for among: the running system may know others."""
+    here = f"AUREA_HANDLERS of this shell is {','.join(own)}" if own else "AUREA_HANDLERS is not set in this shell"
+    return [
+        replace(issue, detail=f"{issue.detail}; {here}") if issue.detail.startswith(_UNKNOWN) else issue
+        for issue in issues
     ]
 
 

@@ -11,7 +11,7 @@ from app.cli.arguments import AsJson
 from app.cli.client import open_api
 from app.cli.groups import ListingGroup
 from app.cli.screen import answers, note, print_json
-from app.cli.tables import Column, ago, print_table
+from app.cli.tables import Column, ago, print_table, usd
 
 
 class _ShowingGroup(ListingGroup):
@@ -21,21 +21,16 @@ class _ShowingGroup(ListingGroup):
 verbs = typer.Typer(name="budget", cls=_ShowingGroup, help="See and limit what models cost. Without a verb: show.")
 
 
-def _usd(amount: float) -> str:
-    """Cents, or as much more as there is of an amount below one."""
-    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.6f}".rstrip("0")
-
-
 BUDGET = (
     Column("WHOSE", "whose"),
     Column("MODEL", "model", yields=True),
     Column("CALLS", "calls"),
-    Column("SPENT", "spent_usd", _usd),
-    Column("RESERVED", "reserved_usd", _usd),
-    Column("LIMIT", "limit_usd", _usd),
+    Column("SPENT", "spent_usd", usd),
+    Column("RESERVED", "reserved_usd", usd),
+    Column("LIMIT", "limit_usd", usd),
 )
-Amount = Annotated[str, typer.Argument(metavar="USD", help="Dollars a day, or `none`.")]
-WholeSystem = Annotated[bool, typer.Option("--system", help="The limit of all tenants together.")]
+Amount = Annotated[str, typer.Argument(metavar="USD", help="Dollars a day. `none` takes the limit away.")]
+WholeSystem = Annotated[bool, typer.Option("--system", help="The limit of all tenants together: the admin's.")]
 
 
 @verbs.command()
@@ -52,7 +47,10 @@ def show(as_json: AsJson = False) -> None:
 
 @verbs.command("set")
 def set_limit(amount: Amount, system: WholeSystem = False, as_json: AsJson = False) -> None:
-    """Limit what the tenant, or the whole system, may spend on models in a day."""
+    """Limit what the tenant, or the whole system, may spend on models in a day.
+
+    With `none` a tenant is bound by the system's limit alone, and the system by MODEL_DAILY_BUDGET_USD again.
+    """
     wanted = {"usd_per_day": _read_amount(amount), "scope": "system" if system else "tenant"}
     budget = open_api().put("/budget", wanted)
     if as_json:
@@ -60,7 +58,7 @@ def set_limit(amount: Amount, system: WholeSystem = False, as_json: AsJson = Fal
         return
     limit = (budget["system"] if system else budget)["limit_usd"]
     whose = "the whole system" if system else budget["tenant"]
-    answers().print(f"{whose} may spend {'what it wants' if limit is None else _usd(limit)} a day")
+    answers().print(f"{whose} may spend {'what it wants' if limit is None else usd(limit)} a day")
 
 
 def _rows(whose: str, account: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ Nothing is retried here: a write whose answer was lost may have happened, and th
 makes a repeat safe.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from ipaddress import ip_address
 from typing import Any, NoReturn
@@ -70,6 +70,28 @@ class Api:
         """Send a body that orjson can write; return the answer's JSON."""
         sent = {"content": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
         return self._json(self._send("PUT", path, **sent))
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes of a file: from here, or from the store that the API leads to, which gets no token."""
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.is_success:
+                    yield from response.iter_bytes()
+                    return
+                if not response.has_redirect_location:
+                    self.refuse(response)
+                link = httpx2.URL(response.headers["Location"])
+        except httpx2.TransportError as error:
+            self.unreachable(error)
+        try:
+            with httpx2.stream("GET", link, timeout=_TIMEOUT, trust_env=not _is_loopback(link.host)) as stored:
+                if stored.is_success:
+                    yield from stored.iter_bytes()
+                    return
+                what = f"answered {stored.status_code}"
+        except httpx2.TransportError as error:
+            what = f"cannot be reached: {error or type(error).__name__}"
+        complain(f"the store at {link.host} {what}", "AUREA_ARTIFACTS_LINKS=false lets the API hand files out itself")
 
     def events(self, task_id: str, after: str) -> AbstractContextManager[httpx2.EventSource]:
         """Open the live stream behind an event id. Raises httpx2.TransportError when it breaks."""

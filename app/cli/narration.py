@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.text import Text
 
 from app.cli.screen import answers, plain
-from app.cli.wording import TaskEvent, as_line, in_colour, text_of
+from app.cli.wording import TaskEvent, as_line, in_colour, starts_anew, text_of
 
 
 class Narration(Protocol):
@@ -55,14 +55,17 @@ class JsonLines(Silent):
 
 
 class Lines(Silent):
-    """One line an event, its kind first. Text that grows by tokens is one line too, written when it is whole."""
+    """One line an event, its kind first. Text that grows by tokens is one line too, written when it is whole.
+
+    What is dropped before, because another model begins, is not written.
+    """
 
     def __init__(self) -> None:
         self._text = ""
 
     def tell(self, event: TaskEvent) -> None:
         if event.kind == "token":
-            self._text += text_of(event.data)
+            self._text = ("" if starts_anew(event.data) else self._text) + text_of(event.data)
             return
         if event.kind != "progress":
             self._end_text()
@@ -103,6 +106,8 @@ class Lively:
     def tell(self, event: TaskEvent) -> None:
         match event.kind:
             case "token":
+                if starts_anew(event.data):
+                    self._drop_text()
                 self._grow(plain(text_of(event.data)))
             case "progress":
                 self._move_bar(event.data)
@@ -141,6 +146,11 @@ class Lively:
             whole, self._text = Text(self._text), ""
             self._redraw()
             self._console.print(whole)
+
+    def _drop_text(self) -> None:
+        """What a person has read stays; what comes next begins below it."""
+        self._end_text()
+        self._console.print(Text("  dropped; the text begins anew", style="dim"))
 
     def _move_bar(self, data: Any) -> None:
         if self._bar is None:

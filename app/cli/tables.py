@@ -67,7 +67,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) ->
 
 
 def print_record(document: Mapping[str, Any], columns: Sequence[Column], *, as_json: bool) -> None:
-    """Print one thing, a field a line; fields that are null are left out."""
+    """Print one thing, a field a line; fields that are null or show nothing are left out."""
     if as_json:
         print_json(document)
         return
@@ -78,8 +78,8 @@ def print_record(document: Mapping[str, Any], columns: Sequence[Column], *, as_j
         return
     table = Table.grid(padding=(0, 2))
     for column in columns:
-        if column.read(document) not in (None, {}, []):
-            table.add_row(Text(column.title, style="dim"), _shown(column, document))
+        if column.read(document) not in (None, {}, []) and (shown := _shown(column, document)):
+            table.add_row(Text(column.title, style="dim"), shown)
     console.print(table)
 
 
@@ -97,6 +97,11 @@ def span(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.0f} s"
+
+
+def usd(amount: float) -> str:
+    """Return dollars with cents, or with as much more as there is of an amount below a tenth."""
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.6f}".rstrip("0")
 
 
 def to_the_second(moment: str) -> str:

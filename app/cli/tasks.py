@@ -1,4 +1,4 @@
-"""`aurea tasks`: list, show, cancel, retry, steps, logs, why."""
+"""`aurea tasks`: list, show, cancel, retry, steps, artifacts, logs, why."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.arguments import AsJson, Cursor, Limit, TaskIdArgument, read_tags
+from app.cli.artifacts import artifacts
 from app.cli.client import Api, at, open_api
 from app.cli.follow import follow
 from app.cli.groups import ListingGroup
@@ -21,6 +22,7 @@ from app.cli.tables import (
     span,
     tag_list,
     to_the_second,
+    usd,
 )
 from app.cli.wording import TaskEvent
 
@@ -54,6 +56,7 @@ TASK = (
     Column("finished", "finished_at"),
     Column("worker", "worker_id"),
     Column("trace", "trace_id"),
+    Column("cost", "cost_usd", lambda amount: usd(amount) if amount else ""),
     Column("progress", "progress"),
     Column("payload", "payload", indented),
     Column("result", "result", indented),
@@ -146,6 +149,9 @@ def steps(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
     """List what a task has finished or begun for good: steps, child tasks, sleeps."""
     page = open_api().get(at("tasks", task_id, "steps"))
     print_page(page, STEPS, as_json=as_json, empty="no steps", more="aurea tasks steps")
+
+
+verbs.command()(artifacts)
 
 
 @verbs.command()

@@ -37,6 +37,11 @@ def text_of(data: Any) -> str:
     return str(data.get("text") or "") if isinstance(data, Mapping) else str(data)
 
 
+def starts_anew(data: Any) -> bool:
+    """Whether a token drops the text before it: another model begins."""
+    return isinstance(data, Mapping) and data.get("reset") is True
+
+
 def _words(event: TaskEvent) -> str:
     data = event.data
     match event.kind:

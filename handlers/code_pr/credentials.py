@@ -7,6 +7,7 @@ expire. Nothing here is written, told or shown: a token only ever stands in the 
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from handlers.code_pr.refusals import GitHubRefused, refuse, server_time
@@ -126,9 +127,17 @@ def _sign(app: App, now: float) -> str:
 
     claims = {"iat": int(now) - 60, "exp": int(now) + 540, "iss": app.id}
     try:
-        return jwt.encode(claims, app.private_key, algorithm="RS256")
+        return jwt.encode(claims, _parsed(app.private_key), algorithm="RS256")
     except (ValueError, TypeError, jwt.InvalidKeyError):
         raise Terminal("GITHUB_APP_PRIVATE_KEY is not an RSA private key in PEM form: set it anew") from None
+
+
+@lru_cache(maxsize=8)
+def _parsed(private_key: str) -> Any:
+    """Read a key once: reading checks it, and nothing else runs in this process for those 30 ms."""
+    from jwt.algorithms import RSAAlgorithm
+
+    return RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(private_key)
 
 
 def _unminted(answer: "httpx2.Response", app: App, repository: str, attempt: int) -> Exception:

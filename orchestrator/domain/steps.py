@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.states import FINAL, State
@@ -51,8 +51,10 @@ class StepView:
 
     name: str
     kind: StepKind
-    finished: bool
+    status: Literal["finished", "failed", "waiting"]
     result: Any
+    error: dict[str, Any] | None
+    """Of a child that failed."""
     child_id: TaskId | None
     wake_at: datetime | None
     fence: int

@@ -47,8 +47,9 @@ def step_view_of(row: asyncpg.Record) -> StepView:
     return StepView(
         row["name"],
         StepKind(row["kind"]),
-        row["finished"],
+        row["status"],
         _value(row["answer"]),
+        _value(row["error"]),
         row["child_id"],
         row["wake_at"],
         row["fence"],

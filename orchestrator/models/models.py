@@ -31,6 +31,12 @@ class _Opened:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+_NOBODY = (
+    "to ask a model: no provider of AUREA_MODEL_CHAIN has a key; for a server of your own set OPENAI_BASE_URL, and name"
+    " openai in the chain"
+)
+
+
 class Models:
     """`accesses` has one for each of the providers."""
 
@@ -54,7 +60,7 @@ class Models:
         usable = tuple(candidate for candidate in self._chain if self._accesses[candidate.provider].is_usable)
         if not usable:
             names = dict.fromkeys(self._accesses[candidate.provider].variable for candidate in self._chain)
-            raise NotConfigured(" or ".join(names), "to ask a model: no provider of AUREA_MODEL_CHAIN has a key")
+            raise NotConfigured(" or ".join(names), _NOBODY)
         return usable
 
     def price(self, candidate: Candidate) -> Price:

@@ -5,6 +5,7 @@ what was heard of it: the input, and the text that came. So the budget errs to t
 back was paid for; that it is kept, so that nobody pays again, is the caller's part.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,13 +28,16 @@ from orchestrator.sdk.model import ModelReply, ModelRequest, Usage
 
 _log = structlog.get_logger("orchestrator.generate")
 
+Note = Callable[[str], Awaitable[None]]
+
 
 async def generate(
-    runtime: Runtime, purse: Purse, claim: Claim, step: str, request: ModelRequest, tell: Tell
+    runtime: Runtime, purse: Purse, claim: Claim, step: str, request: ModelRequest, tell: Tell, note: Note
 ) -> ModelReply:
     """Ask the request's model, or the models of the chain one after the other, and return the first answer.
 
-    `tell` gets the text as it grows; None says that what it got so far does not count. Raises NotConfigured,
+    `tell` gets the text as it grows; None says that what it got so far does not count. `note` hears of each model that
+    failed. Raises NotConfigured,
     InvalidInput, PriceUnknown, ModelRefused and BudgetExceeded, which are terminal; ModelUnavailable and
     ModelMalformed, worth a retry; and LeaseLost.
     """
@@ -48,6 +52,7 @@ async def generate(
             troubles.append(Trouble(candidate, cause))
             kind = cause.kind if isinstance(cause, Fault) else cause.code
             _log.warning("model_failed", model=str(candidate), kind=str(kind), reason=str(cause))
+            await note(f"{candidate} did not answer: {cause}")
             if kind in FINAL:
                 break
     raise verdict(troubles)

@@ -134,7 +134,7 @@ class Purse:
 
     async def _warn(self, standings: Iterable[Standing], *, refused: bool = False) -> None:
         """Tell people, once a day each, that a limit is nearly reached and that it is."""
-        for standing in {(standing.scope, standing.tenant): standing for standing in standings}.values():
+        for standing in {(each.scope, each.tenant, each.day): each for each in standings}.values():
             percentage = _percentage(standing, refused)
             if percentage <= standing.warned or standing.scope == "task":
                 continue

@@ -93,7 +93,8 @@ class Context(_Attempt, Protocol):
 
         `fn` is async, or plain and run in a thread. The answer is the value as JSON gives it back, the first time
         too (a tuple becomes a list, a model a dict). The name is the identity: a finished name is never run again,
-        not even with other arguments; one that is still running raises RuntimeError. What `fn` raises is not kept.
+        not even with other arguments, so one that comes twice in an attempt is refused: a loop has to number its steps.
+        What `fn` raises is not kept. Inside `fn` nothing can wait (call, sleep, lock).
         A crash after `fn` and before its result is kept runs `fn` again: give its outside effect an `effect_key`.
         """
 

@@ -1,19 +1,18 @@
 """Locks, files and models of an attempt under test: granted, kept and scripted."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from hashlib import sha256
 
 from orchestrator.clock import Clock
 from orchestrator.domain.ids import Fence
 from orchestrator.domain.task import Claim
-from orchestrator.sdk import Artifact, ModelReply, ModelRequest
+from orchestrator.sdk import Artifact, ModelReply, ModelRequest, Usage
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.testing.record import Record
-from orchestrator.worker.bench import Grow
+from orchestrator.worker.bench import Listener
 
-Script = Sequence[ModelReply | Exception] | Callable[[ModelRequest], ModelReply]
-"""Answers in their order, or a function that gives them; an exception is raised."""
+Script = Sequence[ModelReply | str | Exception] | Callable[[ModelRequest], ModelReply]
+"""Answers in their order, a text for one of nothing else, or a function that gives them; an exception is raised."""
 
 
 class Outside:
@@ -47,13 +46,13 @@ class Outside:
             self._files[name] = file, data
         return file
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
+    async def generate(self, claim: Claim, step: str, request: ModelRequest, listener: Listener) -> ModelReply:
         self.requests.append(request)
         reply = self._next(request)
         if request.stream and reply.text:
             half = len(reply.text) // 2
-            await tell(reply.text[:half])
-            await tell(reply.text[half:])
+            await listener.grow(reply.text[:half])
+            await listener.grow(reply.text[half:])
         return reply
 
     def _next(self, request: ModelRequest) -> ModelReply:
@@ -61,8 +60,8 @@ class Outside:
             return self._models(request)
         place = len(self.requests) - 1
         if place >= len(self._models):
-            raise RuntimeError(f"the handler asks a model for the time {place + 1}: give the test models=[...]")
+            raise RuntimeError(f"the handler asks a model more often than {place} times: give the test models=[...]")
         answer = self._models[place]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return ModelReply(answer, "fake", "fake", "end", Usage(), 0.0) if isinstance(answer, str) else answer

@@ -5,7 +5,7 @@ The worker, the child process of an isolated handler, and `orchestrator.testing`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,10 +21,6 @@ from orchestrator.worker.threads import Threads
 
 if TYPE_CHECKING:  # the child process of a handler that makes no calls does not pay for the import
     import httpx2
-
-
-Grow = Callable[[str | None], Awaitable[None]]
-"""Hears the text of a model as it grows; None: what was heard is to be dropped."""
 
 
 class Journal(Protocol):
@@ -71,6 +67,24 @@ class Submit(Protocol):
         """Return once the task is kept. Raises the errors of operations.submit."""
 
 
+class Listener(Protocol):
+    """Who hears of a model call while it goes on."""
+
+    async def grow(self, text: str | None) -> None:
+        """A piece of the text; None when what was heard is to be dropped."""
+
+    async def note(self, text: str) -> None:
+        """What was done: a model that failed, and the like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """The money does not reach, and the request is to wait for the next day."""
+
+    until: datetime
+    reason: str
+
+
 class Services(Protocol):
     """What an attempt may ask for besides."""
 
@@ -83,11 +97,10 @@ class Services(Protocol):
         self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket
     ) -> Artifact: ...
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
-        """Ask a model; `tell` hears the text as it grows, None when what it has heard is to be dropped.
-
-        Returns a moment when the money does not reach until then and the request is to wait.
-        """
+    async def generate(
+        self, claim: Claim, step: str, request: ModelRequest, listener: Listener
+    ) -> ModelReply | Postponed:
+        """Ask a model; the listener hears the text as it grows, and what was done on the way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import orjson
 from orchestrator.sdk import Artifact, Call, Config, ModelReply, ModelRequest, SyncContext, SyncHttp
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.context import AttemptContext
+from orchestrator.worker.waits import inside
 
 if TYPE_CHECKING:
     import httpx2
@@ -79,7 +80,10 @@ class BlockingContext(SyncContext):
         with self._context.one_at_a_time(name):
             kept = self._wait(self._context.finished, name)
             if kept is None:
-                kept = self._wait(self._context.keep, name, fn(*args, **kwargs))
+                with inside(name):
+                    value = fn(*args, **kwargs)
+                kept = self._wait(self._context.keep, name, value)
+            self._context.take_name(name)
         return orjson.loads(kept)
 
     def submit(

@@ -16,6 +16,7 @@ from orchestrator.domain.steps import Step, StepKind, Wait
 from orchestrator.sdk import Call, ChildFailed
 from orchestrator.worker.bench import Submission
 from orchestrator.worker.encoding import Unstorable, encode_json
+from orchestrator.worker.waits import check_outside
 
 if TYPE_CHECKING:
     from orchestrator.worker.context import AttemptContext
@@ -37,6 +38,7 @@ class Calls:
         In the place of one that has none stands its ChildFailed, or what it was refused for.
         """
         context = self._context
+        check_outside()
         with context.waits.acting():
             wanted = [(self._name(call.name, call.type), call) for call in calls]
             begun = await self._begun([Step(name, kind=StepKind.CALL) for name, _ in wanted])
@@ -49,6 +51,7 @@ class Calls:
 
     async def sleep(self, seconds: float, name: str | None) -> None:
         context = self._context
+        check_outside()
         if seconds <= _HELD_SECONDS and name is None:
             with context.waits.acting():
                 await asyncio.sleep(max(0.0, seconds))
@@ -66,6 +69,7 @@ class Calls:
 
     def _name(self, name: str | None, kind: str) -> str:
         if name is not None:
+            self._context.take_name(name)
             return name
         self._unnamed[kind] += 1
         return f"{kind} {self._unnamed[kind]}"

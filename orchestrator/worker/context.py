@@ -18,7 +18,7 @@ from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.labels import check_bucket, check_name, content_type_of
 from orchestrator.domain.steps import Step, StepKind, Wait
 from orchestrator.domain.task import Claim
-from orchestrator.sdk import Artifact, Call, Config, Context, ModelReply, ModelRequest
+from orchestrator.sdk import Artifact, Call, Config, Context, ModelReply, ModelRequest, Terminal
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.bench import Bench, Submission
 from orchestrator.worker.calls import Calls
@@ -26,7 +26,7 @@ from orchestrator.worker.encoding import clean, encode_json, encode_result
 from orchestrator.worker.lock import Lock
 from orchestrator.worker.replies import read_reply
 from orchestrator.worker.telling import Telling
-from orchestrator.worker.waits import Waits
+from orchestrator.worker.waits import Waits, inside
 
 if TYPE_CHECKING:
     import httpx2
@@ -38,8 +38,8 @@ class AttemptContext(Context):
     """Made when an attempt starts, closed when it ends. Use it on the loop's thread."""
 
     __slots__ = (
-        "_calls", "_kept", "_loading", "_running", "_submitted", "bench", "claim", "lost", "started_at", "telling",
-        "waits",
+        "_answered", "_calls", "_kept", "_loading", "_running", "_submitted", "bench", "claim", "lost", "started_at",
+        "telling", "waits",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, bench: Bench, started_at: datetime | None = None) -> None:
@@ -54,6 +54,8 @@ class AttemptContext(Context):
         self._kept: dict[str, Step] | None = None
         self._loading: asyncio.Lock | None = None
         self._running: set[str] = set()
+        self._answered: set[str] = set()
+        """The names that stood for something in this attempt."""
         self._submitted: Counter[str] = Counter()
 
     @property
@@ -106,26 +108,43 @@ class AttemptContext(Context):
         with self.one_at_a_time(name), self.waits.acting():
             kept = await self.finished(name)
             if kept is None:
-                if inspect.iscoroutinefunction(fn):
-                    value = await fn(*args, **kwargs)
-                else:
-                    value = await self.bench.threads.run(functools.partial(fn, *args, **kwargs))
-                    if inspect.isawaitable(value):  # a lambda around an async call
-                        value = await value
+                with inside(name):
+                    value = await self._done(fn, *args, **kwargs)
                 kept = await self.keep(name, value)
+            self.take_name(name)
         return orjson.loads(kept)
+
+    async def _done(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if inspect.iscoroutinefunction(fn):
+            return await fn(*args, **kwargs)
+        value = await self.bench.threads.run(functools.partial(fn, *args, **kwargs))
+        return await value if inspect.isawaitable(value) else value  # a lambda around an async call
 
     @contextmanager
     def one_at_a_time(self, name: str) -> Iterator[None]:
-        """Hold a step's name while it runs. Raises RuntimeError when it is held, ValueError when it is no name."""
+        """Hold a step's name while it runs.
+
+        Raises RuntimeError when it is held, Terminal when it has answered in this attempt, ValueError for no name.
+        """
         self.check_name(name)
         if name in self._running:
             raise RuntimeError(f"the step {name!r} is still running: give each step its own name")
+        self.check_unanswered(name)
         self._running.add(name)
         try:
             yield
         finally:
             self._running.discard(name)
+
+    def take_name(self, name: str) -> None:
+        """Let a name stand for something in this attempt. Raises Terminal when it does already."""
+        self.check_unanswered(name)
+        self._answered.add(name)
+
+    def check_unanswered(self, name: str) -> None:
+        """Raises Terminal for a name that stood for something in this attempt: a loop has to number them."""
+        if name in self._answered:
+            raise Terminal(f"the name {name!r} was used before in this attempt: give each step and call its own")
 
     def check_name(self, name: str) -> None:
         """Raises ValueError when it cannot name a step, a call or a lock."""
@@ -225,11 +244,18 @@ class AttemptContext(Context):
             with self.waits.acting():
                 kept = await self.finished(name)
                 if kept is not None:
+                    self.take_name(name)
                     return read_reply(kept)
-                answer = await self.bench.services.generate(self.claim, name, request, self.grow)
+                answer = await self.bench.services.generate(self.claim, name, request, self)
                 if isinstance(answer, ModelReply):
+                    self.take_name(name)
                     return read_reply(await self.keep(name, answer))
-            return await self.waits.on(Wait(wake_at=answer))
+            await self.note(answer.reason)
+            return await self.waits.on(Wait(wake_at=answer.until))
+
+    async def note(self, text: str) -> None:
+        """Log what the system did on the handler's behalf."""
+        await self.log(text, level="warning")
 
     async def grow(self, text: str | None) -> None:
         """Tell a piece of a model's text; None drops what was told of it."""

@@ -154,7 +154,7 @@ async def _act(asked: Frame, context: AttemptContext) -> Any:
             data, kind = b64decode(asked["data"]), asked["content_type"]
             return await bench.services.keep_artifact(claim, asked["name"], data, kind, asked["bucket"])
         case "generate":
-            return await bench.services.generate(claim, asked["step"], read_request(asked["request"]), context.grow)
+            return await bench.services.generate(claim, asked["step"], read_request(asked["request"]), context)
         case "save":
             return await bench.steps.save(claim, asked["name"], asked["result"].encode())
         case "submit":

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.steps import Wait
+from orchestrator.worker.waits import check_outside
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,6 +28,7 @@ class Lock(AbstractAsyncContextManager[int]):
 
     async def __aenter__(self) -> int:
         context = self._context
+        check_outside()
         with context.waits.acting():
             context.telling.check_open()
             fence = await context.bench.services.take_lock(context.claim, self._name)

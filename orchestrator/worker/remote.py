@@ -18,7 +18,7 @@ from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
-from orchestrator.worker.bench import Grow, Submission
+from orchestrator.worker.bench import Listener, Postponed, Submission
 from orchestrator.worker.frames import Frame, read_frame, read_steps, write_frame
 from orchestrator.worker.refusal import read_refusal
 from orchestrator.worker.replies import read_reply, write_request
@@ -68,10 +68,14 @@ class RemoteWorker:
         asked = {"op": "artifact", "name": name, "content_type": content_type, "bucket": bucket}
         return Artifact(**await self._ask({**asked, "data": b64encode(data)}))
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
-        """The worker tells the text itself, as it grows."""
+    async def generate(
+        self, claim: Claim, step: str, request: ModelRequest, listener: Listener
+    ) -> ModelReply | Postponed:
+        """The worker listens itself."""
         answer = await self._ask({"op": "generate", "step": step, "request": write_request(request)})
-        return datetime.fromisoformat(answer) if isinstance(answer, str) else read_reply(orjson.dumps(answer))
+        if "until" in answer:
+            return Postponed(datetime.fromisoformat(answer["until"]), answer["reason"])
+        return read_reply(orjson.dumps(answer))
 
     async def hand_in(self, frame: Frame) -> None:
         write_frame(self._writer, frame)

@@ -1,7 +1,6 @@
 """What a worker's bench offers its attempts through operations: steps, locks, files and models."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from orchestrator import crash
 from orchestrator.domain.errors import BudgetExceeded, NotConfigured
@@ -14,7 +13,7 @@ from orchestrator.operations.record import begin_steps, load_steps, save_step
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
-from orchestrator.worker.bench import Grow
+from orchestrator.worker.bench import Listener, Postponed
 from orchestrator.worker.recorder import Recorder
 
 
@@ -57,15 +56,19 @@ class Services:
         _need_postgres(self._runtime, "to store files")
         return await artifact.keep(self._runtime, claim, name, data, content_type, bucket)
 
-    async def generate(self, claim: Claim, step: str, request: ModelRequest, tell: Grow) -> ModelReply | datetime:
+    async def generate(
+        self, claim: Claim, step: str, request: ModelRequest, listener: Listener
+    ) -> ModelReply | Postponed:
         _need_postgres(self._runtime, "to pay for models")
 
         await self._recorder.recorded(claim)  # only what is on record may reserve
         try:
-            return await generate.generate(self._runtime, self._purse, claim, step, request, tell)
+            return await generate.generate(
+                self._runtime, self._purse, claim, step, request, listener.grow, listener.note
+            )
         except BudgetExceeded as exceeded:
             if request.on_budget == "wait" and exceeded.resets_at is not None:
-                return exceeded.resets_at
+                return Postponed(exceeded.resets_at, f"{exceeded}; the task waits until then")
             raise
 
 

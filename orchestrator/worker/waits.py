@@ -8,12 +8,36 @@ is let finish first. A moment is left for handlers that wait for several things 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NoReturn
 
 from orchestrator.domain.steps import Wait
+from orchestrator.sdk import Terminal
 
 _TURNS = 10
 """More than a handler needs from the end of one call to the beginning of the next."""
+
+
+_inside: ContextVar[str | None] = ContextVar("aurea_step", default=None)
+
+
+@contextmanager
+def inside(step: str) -> Iterator[None]:
+    """While this is open, what runs here belongs to a step."""
+    token = _inside.set(step)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+def check_outside() -> None:
+    """Raises Terminal inside a step."""
+    step = _inside.get()
+    if step is not None:
+        raise Terminal(
+            f"the step {step!r} calls, sleeps or takes a lock: a wait cannot stand inside a step, move it out"
+        )
 
 
 class Waits:
@@ -45,7 +69,8 @@ class Waits:
             self._look()
 
     async def on(self, wait: Wait) -> NoReturn:
-        """Wait for good: only a cancellation ends it."""
+        """Wait for good: only a cancellation ends it. Raises Terminal inside a step, which would wait for itself."""
+        check_outside()
         never: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._open[never] = wait
         self._look()

@@ -290,6 +290,12 @@ def test_the_verb_sets_a_limit(httpserver: HTTPServer, args: tuple[str, ...], se
     assert orjson.loads(aurea(httpserver, "budget", "set", *args, "--json").stdout) == SHOWN
 
 
+def test_the_help_says_what_none_means(httpserver: HTTPServer) -> None:
+    said = " ".join(aurea(httpserver, "budget", "set", "--help").stdout.replace("│", " ").split())
+    assert "`none` takes the limit away" in said
+    assert "the system by MODEL_DAILY_BUDGET_USD again" in said
+
+
 @pytest.mark.parametrize("amount", ["much", "nan", "inf"])
 def test_what_is_no_amount_is_refused_before_anything_is_sent(httpserver: HTTPServer, amount: str) -> None:
     refused = aurea(httpserver, "budget", "set", amount)

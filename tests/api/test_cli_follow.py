@@ -192,6 +192,25 @@ def test_text_that_grows_beside_progress_is_whole_on_a_terminal(httpserver: HTTP
     assert left[-1].startswith("■ succeeded")
 
 
+ANEW = (
+    frame(11, "token", {"text": "Half an ans"})
+    + frame(12, "token", {"text": "", "reset": True})
+    + frame(13, "token", {"text": "A whole one"})
+)
+
+
+def test_text_that_is_dropped_stands_apart_from_what_comes_instead_on_a_terminal(httpserver: HTTPServer):
+    serve_stream(httpserver, stream(ANEW, END))
+    left = [line for line in lines_left(on_terminal(httpserver, FOLLOW, env={"NO_COLOR": "1"}).text) if line]
+    first, note, *rest = (re.sub(r"\x1b.*?m", "", line).strip() for line in left)
+    assert (first, note, rest[0]) == ("Half an ans", "dropped; the text begins anew", "A whole one")
+
+
+def test_text_that_is_dropped_is_not_written_to_a_pipe(httpserver: HTTPServer):
+    serve_stream(httpserver, stream(ANEW, END))
+    assert aurea(httpserver, *FOLLOW).stdout.splitlines() == ["token\tA whole one", "end\tsucceeded"]
+
+
 def test_text_that_has_ended_stays_above_what_comes_next(httpserver: HTTPServer):
     serve_stream(httpserver, stream(HALF, TOKENS, DONE, RESULT, frame(23, "progress", {"fraction": 0.7}), END))
     screen = on_terminal(httpserver, FOLLOW)

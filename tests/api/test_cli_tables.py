@@ -62,6 +62,13 @@ def test_attempts_without_an_error_have_no_column_for_one(httpserver: HTTPServer
     assert attempt.split()[2:] == ["2026-11-20T10:00:00Z", "2026-11-20T10:00:01Z", "w-7"]
 
 
+def test_a_task_shows_what_it_cost_if_it_cost_anything(httpserver: HTTPServer) -> None:
+    httpserver.expect_oneshot_request(f"/tasks/{TASK_ID}").respond_with_json(task(cost_usd=0.0123))
+    assert ["cost", "$0.0123"] in [line.split() for line in lines_of(httpserver, "tasks", "show", TASK_ID)]
+    httpserver.expect_oneshot_request(f"/tasks/{TASK_ID}").respond_with_json(task())
+    assert "cost" not in [line.split()[0] for line in lines_of(httpserver, "tasks", "show", TASK_ID)]
+
+
 def test_a_pipe_gets_a_workers_queues_by_name_and_how_many_tasks_it_runs(httpserver: HTTPServer) -> None:
     card = {"id": "w-7", "host": "h", "pid": 1, "version": "1", "concurrency": 8, "started_at": "2026-11-20T10:00:00Z"}
     idle = {**card, "queues": [], "running": []}

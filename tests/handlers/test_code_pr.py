@@ -15,11 +15,18 @@ MARK = "<!-- aurea-task: "
 
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
+    async with open_scene() as scene:
+        yield scene
+
+
+@pytest.fixture
+async def guarded_scene() -> AsyncIterator[Scene]:
     async with open_scene(guarded=True) as scene:
         yield scene
 
 
-async def test_the_models_changes_become_one_commit_in_one_pull_request(scene: Scene) -> None:
+async def test_the_models_changes_become_one_commit_in_one_pull_request(guarded_scene: Scene) -> None:
+    scene = guarded_scene
     run = await scene.run()
     repository = scene.github.repositories["acme/app"]
     (pull,) = repository.pulls
@@ -160,7 +167,8 @@ async def test_a_repository_without_drafts_gets_a_pull_request_and_a_warning(sce
     assert run.result["warnings"] == ["the repository has no drafts: the pull request is ready for review"]
 
 
-async def test_a_renamed_repository_is_found_under_its_new_name(scene: Scene) -> None:
+async def test_a_renamed_repository_is_found_under_its_new_name(guarded_scene: Scene) -> None:
+    scene = guarded_scene
     scene.github.moved["acme/old"] = "acme/app"
     run = await scene.run(repository="acme/old")
     assert run.result["repository"] == "acme/app"

@@ -1,6 +1,7 @@
 """What GitHub may say to code_pr, and what becomes of the task then."""
 
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -46,6 +47,14 @@ async def test_the_primary_limit_waits_for_its_reset_by_githubs_clock(scene: Sce
     scene.github.limit("GET", "/pulls", status, reset_in=600)
     run = await scene.run()
     assert (run.error.retryable, run.retry_after_seconds) == (True, 601.0)
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+async def test_a_wait_until_a_date_is_counted_on_githubs_clock(scene: Scene, status: int) -> None:
+    scene.github.now -= 86_400.0 * 365
+    scene.github.limit("GET", "/pulls", status, retry_after=formatdate(scene.github.now + 90, usegmt=True))
+    run = await scene.run()
+    assert (run.error.retryable, run.retry_after_seconds) == (True, 90.0)
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 60.0), (3, 240.0), (12, 3_600.0)])

@@ -52,7 +52,7 @@ async def test_a_useful_answer_between_useless_ones_lets_it_go_on(scene: Scene) 
 
 
 async def test_a_refusal_is_terminal_with_its_words(scene: Scene) -> None:
-    words = "anthropic/claude-test declined to answer: I will not."
+    words = "anthropic/claude-test refused to answer (I will not.)"
     run = await scene.run(EDIT, ModelRefused("anthropic", "claude-test", "content", words))
     assert (run.error.type, run.error.message, run.error.retryable) == ("ModelRefused", words, False)
     assert scene.github.asked == []

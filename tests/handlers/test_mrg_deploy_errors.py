@@ -1,7 +1,8 @@
 """mrg_deploy at Render: what each error of the other side means, and that no error tells the key."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 from typing import Any
 
 import httpx2
@@ -104,9 +105,20 @@ async def test_a_rate_limit_is_obeyed(
     assert error_of(run).message == "Render answered 429 TOO MANY REQUESTS: rate limit exceeded"
 
 
-async def test_a_rate_limit_that_names_the_moment_is_obeyed(render: FakeRender, http: httpx2.AsyncClient) -> None:
-    render.fail("POST", "/deploys", 429, Ratelimit_Reset=str(int(time.time()) + 30))
+@pytest.mark.parametrize(
+    ("header", "spelled"),
+    [("Ratelimit_Reset", lambda at: str(int(at))), ("Retry_After", lambda at: formatdate(at, usegmt=True))],
+)
+async def test_a_rate_limit_that_names_the_moment_is_obeyed(
+    render: FakeRender, http: httpx2.AsyncClient, header: str, spelled: Callable[[float], str]
+) -> None:
+    render.fail("POST", "/deploys", 429, **{header: spelled(time.time() + 30)})
     assert (await deploy(render, http)).retry_after_seconds == pytest.approx(30, abs=2)
+
+
+async def test_no_wait_is_longer_than_an_hour(render: FakeRender, http: httpx2.AsyncClient) -> None:
+    render.fail("POST", "/deploys", 429, Retry_After=formatdate(time.time() + 86_400, usegmt=True))
+    assert (await deploy(render, http)).retry_after_seconds == 3_600.0
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

@@ -52,6 +52,7 @@ class Desk:
     claim: Claim
     pool: asyncpg.Pool
     told: list[str | None] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, request: ModelRequest, step: str = "draft") -> ModelReply:
@@ -59,7 +60,10 @@ class Desk:
             self.told.append(text)
             self.begun.set()
 
-        return await generate(self.runtime, self.purse, self.claim, step, request, tell)
+        async def note(text: str) -> None:
+            self.notes.append(text)
+
+        return await generate(self.runtime, self.purse, self.claim, step, request, tell, note)
 
     async def calls(self) -> list[tuple[Any, ...]]:
         """What was paid for: model, input and output tokens, nano-dollars, whether it was whole."""

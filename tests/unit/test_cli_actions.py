@@ -109,3 +109,16 @@ def test_a_file_becomes_a_task_with_its_inputs_as_they_are_declared(
     assert orjson.loads(sent["payload"]) == {"workflow": BROKEN, "inputs": {"word": "5", "count": 5, "free": "a=b"}}
     assert (sent["kind"], sent["wait"], sent["follow_it"]) == ("aurea_action", True, False)
     assert actions("run", broken, "--input", "word").exit_code == 2
+
+
+def test_an_unknown_type_is_told_with_the_handlers_that_this_shell_knows(
+    broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUREA_HANDLERS", raising=False)
+    unknown, *others = actions("check", broken).stdout.splitlines()
+    assert unknown.endswith("; AUREA_HANDLERS is not set in this shell")
+    assert "AUREA_HANDLERS" not in str(others)
+    mine = tmp_path / "mine.py"
+    mine.write_text("from orchestrator.sdk import task\n@task('shout_test')\ndef shout(payload: dict) -> None: ...\n")
+    monkeypatch.setenv("AUREA_HANDLERS", str(mine))
+    assert actions("check", broken).stdout.splitlines()[0].endswith(f"; AUREA_HANDLERS of this shell is {mine}")

@@ -140,9 +140,12 @@ async def test_attempts_are_put_on_record_together_before_they_reserve(
     services = Services(house.runtime, purse, recorder)
     request = ModelRequest(messages=(Message("user", "Hello."),))
 
-    async def tell(_: str | None) -> None: ...
+    class Nobody:
+        async def grow(self, text: str | None) -> None: ...
 
-    calls = (services.generate(claim, "draft", request, tell) for claim in attempts)
+        async def note(self, text: str) -> None: ...
+
+    calls = (services.generate(claim, "draft", request, Nobody()) for claim in attempts)
     ended = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(each) for each in ended} == {NotConfigured}  # this worker has no model's key
     assert counted.sent["start"] <= 3

@@ -47,7 +47,7 @@ async def test_a_parent_waits_for_its_children_without_holding_the_only_slot(hou
     assert [run.status.value for run in recorded] == ["parked"] * (len(recorded) - 1) + ["succeeded"]
     told = await steps(house.runtime, DEFAULT_TENANT, task.id)
     assert {step.name for step in told} == {"between", "third"} | {f"double {n}" for n in range(1, 13)}
-    assert all(step.finished for step in told)
+    assert {step.status for step in told} == {"finished"}
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,39 @@ async def test_what_cannot_be_called_stands_beside_what_was(house: House) -> Non
     task = await house.submit("mixed")
     async with house.worker():
         assert (await house.ended(task)).result == ["int", "ChildFailed", "InvalidInput", "UnknownType"]
+    listed = await steps(house.runtime, DEFAULT_TENANT, task.id)
+    assert {step.name: (step.status, (step.error or {}).get("message")) for step in listed} == {
+        "double 1": ("finished", None), "broken 1": ("failed", "it never works"), "double 2": ("failed", None),
+        "unheard_of 1": ("failed", None),
+    }  # fmt: skip
 
 
 async def test_what_sleeps_a_moment_goes_on_beside_a_child_that_takes_longer(house: House) -> None:
     task = await house.submit("brief")
     async with house.worker():
         await waiting(house, task)
-        assert [step.name for step in await steps(house.runtime, DEFAULT_TENANT, task.id) if step.finished] == [
-            "nap", "napped",
-        ]  # fmt: skip
+        listed = await steps(house.runtime, DEFAULT_TENANT, task.id)
+    assert [step.name for step in listed if step.status == "finished"] == ["nap", "napped"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [("wait_in_step", "call"), ("wait_in_step", "sleep"), ("wait_in_step", "lock"), ("wait_in_thread_step", {})],
+)
+async def test_a_wait_inside_a_step_is_refused_at_once(house: House, kind: str, payload: object) -> None:
+    task = await house.submit(kind, payload)
+    async with house.worker():
+        ended = await house.ended(task)
+    assert ended.status is State.FAILED
+    assert "cannot stand inside a step" in (ended.error or {})["message"]
+
+
+@pytest.mark.parametrize("payload", ["step", "call"])
+async def test_one_name_for_two_things_of_an_attempt_is_refused(house: House, payload: str) -> None:
+    task = await house.submit("same_name", payload)
+    async with house.worker():
+        ended = await house.ended(task)
+    assert "'check' was used before" in (ended.error or {})["message"]
 
 
 async def test_cancelling_a_parent_cancels_its_children_down_to_the_last(house: House) -> None:

@@ -129,3 +129,30 @@ async def ten_steps(payload: dict[str, Any], ctx: Context) -> list[int]:
 def _count(name: str) -> int:
     RUNS[name] += 1
     return RUNS[name]
+
+
+@task("wait_in_step", max_retries=0)
+async def wait_in_step(payload: str, ctx: Context) -> None:
+    """Wait where one cannot."""
+
+    async def locked() -> None:
+        async with ctx.lock("inside"):
+            pass
+
+    waits = {"call": lambda: ctx.call("double", 1), "sleep": lambda: ctx.sleep(5), "lock": locked}
+    await ctx.step("outer", waits[payload])
+
+
+@task("wait_in_thread_step", max_retries=0)
+def wait_in_thread_step(payload: dict[str, Any], ctx: SyncContext) -> None:
+    """The same in a thread."""
+    ctx.step("outer", lambda: ctx.call("double", 1))
+
+
+@task("same_name", max_retries=0)
+async def same_name(payload: str, ctx: Context) -> None:
+    """Use one name for two things."""
+    await ctx.step("check", lambda: 1)
+    if payload == "step":
+        await ctx.step("check", lambda: 2)
+    await ctx.call("double", 1, name="check")

@@ -7,6 +7,7 @@ from orchestrator.domain.errors.base import AureaError
 
 MoneyScope = Literal["day", "tenant", "task"]
 _WHOSE = {"day": "the system's budget of today", "tenant": "the tenant's budget of today", "task": "the task's limit"}
+_RAISED_BY = {"day": "; `aurea budget set USD --system` raises it", "tenant": "; `aurea budget set USD` raises it"}
 
 
 class BudgetExceeded(AureaError):
@@ -30,7 +31,7 @@ class BudgetExceeded(AureaError):
         anew = "" if resets_at is None else f"; it begins anew at {resets_at:%Y-%m-%dT%H:%M:%SZ}"
         super().__init__(
             f"{_WHOSE[scope]} does not reach: of {_dollars(limit_usd)}, {_dollars(spent_usd)} is spent and "
-            f"{_dollars(reserved_usd)} reserved, and the call may cost {_dollars(asked_usd)}{anew}"
+            f"{_dollars(reserved_usd)} reserved, and the call may cost {_dollars(asked_usd)}{anew}{_RAISED_BY.get(scope, '')}"
         )
 
 

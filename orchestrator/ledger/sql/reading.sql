@@ -41,10 +41,16 @@ limit $10::integer
 
 -- name: list_steps
 select s.name, s.kind, s.child_id::text, s.wake_at, s.fence, s.finished_at as at,
-  case s.kind when 'call' then coalesce(c.status >= 'succeeded', false) when 'sleep' then s.wake_at <= now()
-    else true end as finished,
-  case when s.kind = 'call' then c.result else s.result end as answer
+  -- A call without a child was refused, or its task ended before it was made.
+  case
+    when s.kind = 'call' and (c.status > 'succeeded' or (c.id is null and t.status >= 'succeeded')) then 'failed'
+    when (s.kind = 'call' and c.status is distinct from 'succeeded') or (s.kind = 'sleep' and s.wake_at > now())
+      then 'waiting'
+    else 'finished'
+  end as status,
+  case when s.kind = 'call' then c.result else s.result end as answer, c.error
 from orchestrator_steps s
+join orchestrator_tasks t on t.id = s.task_id
 left join orchestrator_tasks c on c.id = s.child_id
 where s.tenant = $1::text and s.task_id = $2::uuid
 order by s.finished_at, s.name

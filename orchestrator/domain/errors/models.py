@@ -29,9 +29,10 @@ class BudgetExceeded(AureaError):
         self.limit_usd, self.asked_usd = limit_usd, asked_usd
         self.spent_usd, self.reserved_usd = spent_usd, reserved_usd
         anew = "" if resets_at is None else f"; it begins anew at {resets_at:%Y-%m-%dT%H:%M:%SZ}"
+        fix = _RAISED_BY.get(scope, "")
         super().__init__(
             f"{_WHOSE[scope]} does not reach: of {_dollars(limit_usd)}, {_dollars(spent_usd)} is spent and "
-            f"{_dollars(reserved_usd)} reserved, and the call may cost {_dollars(asked_usd)}{anew}{_RAISED_BY.get(scope, '')}"
+            f"{_dollars(reserved_usd)} reserved, and the call may cost {_dollars(asked_usd)}{anew}{fix}"
         )
 
 

@@ -12,6 +12,8 @@ alter table orchestrator_tasks
 create index orchestrator_tasks_timer on orchestrator_tasks (run_at) where status = 'waiting' and run_at is not null;
 create index orchestrator_tasks_lockless on orchestrator_tasks (tenant, awaits_lock, id) where awaits_lock is not null;
 
+create index orchestrator_tasks_awaiting on orchestrator_tasks (id)
+  where status = 'waiting' and (awaited is not null or awaits_lock is not null);
 create index orchestrator_tasks_called on orchestrator_tasks (parent_id) where called and status < 'succeeded';
 
 -- A step has its result. A call has its child, whose end is the result; a sleep has its moment.

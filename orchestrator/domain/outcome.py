@@ -87,7 +87,11 @@ def decide(
     not_begun = Settlement(claim, State.QUEUED, None, claim.attempt - 1, crashes, duration_us)
     match outcome:
         case Released():
-            return replace(counted, state=State.QUEUED, run_status=RunStatus.RELEASED, attempt=claim.attempt - 1)
+            begun = replace(
+                claim, entry=replace(claim.entry, expires_at_us=None)
+            )  # it has started, and does not expire
+            given_back = replace(counted, claim=begun, attempt=claim.attempt - 1)
+            return replace(given_back, state=State.QUEUED, run_status=RunStatus.RELEASED)
         case Parked(wait):
             return replace(counted, state=State.WAITING, run_status=RunStatus.PARKED, wait=wait)
         case Unbegun():

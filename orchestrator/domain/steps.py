@@ -37,12 +37,14 @@ class Step:
 
     name: str
     result: bytes | None = None
-    """JSON, of a finished step."""
+    """JSON, of a finished step, or a sleep that is over."""
     kind: StepKind = StepKind.STEP
     child_id: TaskId | None = None
     wake_at: datetime | None = None
     child: Child | None = None
     """None for a child that nobody has stored yet."""
+    seconds: float | None = None
+    """Of a sleep that begins: how long; whoever keeps it sets `wake_at` by the clock that will wake it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Attempts:
             [step.name for step in steps],
             [step.kind for step in steps],
             [step.child_id for step in steps],
-            [step.wake_at for step in steps],
+            [step.seconds for step in steps],
         )
         return {row["name"]: step_of(row) for row in rows}
 

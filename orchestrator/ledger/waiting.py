@@ -65,7 +65,7 @@ class Waiting:
         return [row["id"] for row in await self._unhurried.rows(_SQL["due"], limit)]
 
     async def waiting_ids(self, after: TaskId, limit: int) -> list[TaskId]:
-        """Return the next ids behind `after` of waiting tasks."""
+        """Return the next ids behind `after` of tasks that wait for children or a lock."""
         return [row["id"] for row in await self._unhurried.rows(_SQL["waiting_ids"], after, limit)]
 
     async def called_children(self, ids: Sequence[TaskId]) -> list[TaskId]:

@@ -10,6 +10,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import WorkerId
 from orchestrator.domain.task import Settlement
 from orchestrator.operations.patience import patiently
+from orchestrator.operations.rebuild import restore
 from orchestrator.operations.record import is_on_its_way
 from orchestrator.operations.wake import wake
 from orchestrator.runtime import Runtime
@@ -25,7 +26,9 @@ async def park(runtime: Runtime, worker: WorkerId, ending: Settlement) -> bool:
     crash.at("parked")
     await patiently(runtime.clock, lambda: runtime.queue.settle(worker, [ending], runtime.metrics.drain()))
     try:
-        await wake(runtime, [task_id])
+        if not await wake(runtime, [task_id]):
+            # Who woke it before the queue had let go of it could not put it there.
+            await restore(runtime, [task_id])
     except Unavailable:
-        return True  # left to the chore
+        return True  # left to the chores
     return True

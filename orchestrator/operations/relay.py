@@ -9,6 +9,7 @@ from orchestrator import crash
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.outbox import RecordKind, Waiting
 from orchestrator.ledger.outbox import Applied, apply
+from orchestrator.operations.wake import wake_parents
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.relay")
@@ -40,6 +41,7 @@ class Relay:
         if withdrawn:
             await self._runtime.queue.drop(withdrawn)  # the reconciler may have found the row before
         await self._runtime.queue.applied(waiting)
+        await wake_parents(self._runtime, [each.task_id for each in waiting if each.kind is RecordKind.SETTLE])
         much = sum(len(each.record) for each in waiting) > _MUCH_BYTES
         self._records = max(_FEWEST_RECORDS, min(_MOST_RECORDS, self._records // 2 if much else self._records * 2))
         _report(self._runtime, waiting, applied)

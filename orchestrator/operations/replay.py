@@ -14,6 +14,7 @@ from orchestrator.domain.filters import DeadFilter
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL
 from orchestrator.domain.task import Task
+from orchestrator.operations.cancel import cancel_orphan
 from orchestrator.operations.fences import fresh_fence
 from orchestrator.runtime import Runtime
 
@@ -40,9 +41,18 @@ async def retry(
     reopened = await _reopen(
         runtime, tenant, [task_id], rate_per_second=None, from_step=from_step, start_over=start_over
     )
+    await _cancel_abandoned(runtime, tenant, task_id)
     if not reopened:
         raise Conflict("somebody else asked to run the task again at the same moment")
     return reopened[0]
+
+
+async def _cancel_abandoned(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:
+    """Cancel children that run on and that no step of the task knows any more."""
+    known = {step.child_id for step in (await runtime.ledger.steps(task_id)).values()}
+    for child_id in await runtime.ledger.called_children([task_id]):
+        if child_id not in known:
+            await cancel_orphan(runtime, tenant, child_id)
 
 
 async def _check_step(runtime: Runtime, task_id: TaskId, name: str) -> None:

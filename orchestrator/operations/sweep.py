@@ -63,6 +63,8 @@ async def take_back(runtime: Runtime, sweeper: WorkerId) -> int:
         refused = [(claim.entry.id, claim.fence) for claim, fresh in zip(claims, accepted, strict=True) if not fresh]
         # Only what is still this sweeper's: after a pause another may hold the task, and run it.
         astray += await runtime.queue.forget(sweeper, refused)
+        # Their endings are on record, and whoever wrote them may have died before waking anybody.
+        await wake_parents(runtime, [task_id for task_id, _ in refused])
     await restore(runtime, astray)
     return len(found)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from orchestrator.domain.errors import InvalidInput, LeaseLost, TooLarge
 from orchestrator.domain.states import State
 from orchestrator.domain.steps import Step, StepKind, Wait
-from orchestrator.sdk import Call, ChildFailed
+from orchestrator.sdk import Call, ChildFailed, Terminal
 from orchestrator.worker.bench import Submission
 from orchestrator.worker.encoding import Unstorable, encode_json
 from orchestrator.worker.waits import check_outside
@@ -21,8 +22,9 @@ from orchestrator.worker.waits import check_outside
 if TYPE_CHECKING:
     from orchestrator.worker.context import AttemptContext
 
+_LONGEST_SECONDS = 3650 * 86_400.0
 _HELD_SECONDS = 1.0
-"""What is left of a sleep is waited for here when it is no longer: to park and to wake takes about as long."""
+"""A sleep that is no longer is waited for here: to park and to wake takes about as long."""
 
 
 class Calls:
@@ -40,7 +42,7 @@ class Calls:
         context = self._context
         check_outside()
         with context.waits.acting():
-            wanted = [(self._name(call.name, call.type), call) for call in calls]
+            wanted = [(self._name(call.name, call.type, call.payload), call) for call in calls]
             begun = await self._begun([Step(name, kind=StepKind.CALL) for name, _ in wanted])
             refused = await self._submit_all({name: call for name, call in wanted if begun[name].child is None}, begun)
         kept = [step for name, step in begun.items() if name not in refused]
@@ -50,29 +52,36 @@ class Calls:
         return [refused.get(name) or _answer(begun[name], call) for name, call in wanted]
 
     async def sleep(self, seconds: float, name: str | None) -> None:
+        """Postgres' clock decides: a sleep that it calls over is over, whatever this machine's says."""
         context = self._context
         check_outside()
+        if not 0 <= seconds <= _LONGEST_SECONDS:
+            raise Terminal(f"a sleep takes 0 to {_LONGEST_SECONDS:.0f} seconds, not {seconds!r}")
         if seconds <= _HELD_SECONDS and name is None:
             with context.waits.acting():
-                await asyncio.sleep(max(0.0, seconds))
+                await asyncio.sleep(seconds)
             return
         with context.waits.acting():
+            name = self._name(name, "sleep", seconds)
+            before = await context.recall(name)
             wake_at = context.bench.clock.now() + timedelta(seconds=seconds)
-            name = self._name(name, "sleep")
-            begun = (await self._begun([Step(name, kind=StepKind.SLEEP, wake_at=wake_at)]))[name]
-            wake_at = begun.wake_at or wake_at
-        left = (wake_at - context.bench.clock.now()).total_seconds()
-        if left > _HELD_SECONDS:
-            await context.waits.on(Wait(wake_at=wake_at))
-        with context.waits.acting():
-            await asyncio.sleep(max(0.0, left))
+            begun = (await self._begun([Step(name, kind=StepKind.SLEEP, wake_at=wake_at, seconds=seconds)]))[name]
+            if begun.result is not None:
+                return
+            if before is None and seconds <= _HELD_SECONDS:
+                await asyncio.sleep(seconds)
+                return
+        await context.waits.on(Wait(wake_at=begun.wake_at))
 
-    def _name(self, name: str | None, kind: str) -> str:
-        if name is not None:
-            self._context.take_name(name)
-            return name
-        self._unnamed[kind] += 1
-        return f"{kind} {self._unnamed[kind]}"
+    def _name(self, name: str | None, kind: str, content: Any) -> str:
+        """Return the name given, or one that is made of all that is asked for: the order of calls may change."""
+        if name is None:
+            digest = sha256(encode_json(content, f"what is asked of {kind!r}")).hexdigest()[:8]
+            usual = f"{kind} {digest}"
+            self._unnamed[usual] += 1
+            name = usual if self._unnamed[usual] == 1 else f"{usual} {self._unnamed[usual]}"
+        self._context.take_name(name)
+        return name
 
     async def _begun(self, wanted: Sequence[Step]) -> dict[str, Step]:
         """Return them as they were first begun; what is new begins now. Raises LeaseLost."""

@@ -38,8 +38,8 @@ class AttemptContext(Context):
     """Made when an attempt starts, closed when it ends. Use it on the loop's thread."""
 
     __slots__ = (
-        "_answered", "_calls", "_kept", "_loading", "_running", "_submitted", "bench", "claim", "lost", "started_at",
-        "telling", "waits",
+        "_answered", "_calls", "_kept", "_loading", "_running", "_submitted", "bench", "claim", "locks", "lost",
+        "started_at", "telling", "waits",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, bench: Bench, started_at: datetime | None = None) -> None:
@@ -54,6 +54,8 @@ class AttemptContext(Context):
         self._kept: dict[str, Step] | None = None
         self._loading: asyncio.Lock | None = None
         self._running: set[str] = set()
+        self.locks: set[str] = set()
+        """Those whose blocks it is in."""
         self._answered: set[str] = set()
         """The names that stood for something in this attempt."""
         self._submitted: Counter[str] = Counter()

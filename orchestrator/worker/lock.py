@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.steps import Wait
+from orchestrator.sdk import Terminal
 from orchestrator.worker.waits import check_outside
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from orchestrator.worker.context import AttemptContext
-
-_LOOK_AGAIN = timedelta(seconds=30)
-"""Whoever lets go wakes the next one; this is for the case that the next one died of it."""
 
 
 class Lock(AbstractAsyncContextManager[int]):
@@ -29,15 +26,19 @@ class Lock(AbstractAsyncContextManager[int]):
     async def __aenter__(self) -> int:
         context = self._context
         check_outside()
+        if self._name in context.locks:
+            raise Terminal(f"the task holds the lock {self._name!r} already: the inner block would let it go")
         with context.waits.acting():
             context.telling.check_open()
             fence = await context.bench.services.take_lock(context.claim, self._name)
         if fence is None:
-            await context.waits.on(Wait(lock=self._name, wake_at=context.bench.clock.now() + _LOOK_AGAIN))
+            await context.waits.on(Wait(lock=self._name))
+        context.locks.add(self._name)
         return fence
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._context.locks.discard(self._name)
         if error is None:
             await self._context.bench.services.release_lock(self._context.claim, self._name)

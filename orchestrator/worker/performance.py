@@ -30,12 +30,12 @@ async def perform(handler: Handler, context: AttemptContext) -> Succeeded | Fail
     except GeneratorExit:
         raise
     except BaseException as error:
-        parked = waits.parked
-        if running is not None and running.cancelling() > (parked is not None):
+        if running is not None and running.cancelling() > waits.owed:
             raise asyncio.CancelledError from error
-        outcome = judge(error, handler, bench.clock.now()) if parked is None else Parked(parked)
-    if waits.parked is not None and running is not None:
-        running.uncancel()  # also when the handler had a last word in spite of it
+        outcome = judge(error, handler, bench.clock.now())
+    waits.settled()
+    if waits.parked is not None:  # whatever its last word was
+        outcome = Parked(waits.parked)
     if context.lost:  # also when the handler caught the exception that said so
         raise LeaseLost(context.task_id, context.fence)
     return outcome

@@ -66,7 +66,7 @@ class Recorder:
 
     async def record(self, fences: Iterable[Fence]) -> None:
         """Return when those of these attempts that are watched are recorded, or refused."""
-        watched = [self._watched[fence][1] for fence in fences if fence in self._watched]
+        watched = [self._watched[fence][1] for fence in dict.fromkeys(fences) if fence in self._watched]
         under_way = {self._writing[fence] for fence in fences if fence in self._writing}
         if watched:
             await self._record_all(watched)

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MOST_LEFT_BEHIND = 64
+_LEAVE_SECONDS = 1.0
+_LOOKS = 20
 
 
 class TooManyLeftBehind(RuntimeError):
@@ -51,7 +53,7 @@ class Threads:
         Raises what the call raises, and TooManyLeftBehind.
         """
         if self._left_behind >= MOST_LEFT_BEHIND:
-            raise TooManyLeftBehind
+            await self._leave()
         loop = asyncio.get_running_loop()
         work = _Work(call, loop.create_future())
         inbox = self._idle.pop() if self._idle else self._hire(loop)
@@ -63,6 +65,14 @@ class Threads:
                 work.left_behind = True
                 self._left_behind += 1
             raise
+
+    async def _leave(self) -> None:
+        """Give threads that were just left a moment to come back. Raises TooManyLeftBehind when too many do not."""
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_LEAVE_SECONDS / _LOOKS)
+            if self._left_behind < MOST_LEFT_BEHIND:
+                return
+        raise TooManyLeftBehind
 
     def close(self) -> None:
         """End the idle threads; the busy ones end with their call or with the process."""

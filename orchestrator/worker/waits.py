@@ -43,7 +43,7 @@ def check_outside() -> None:
 class Waits:
     """Use it on the loop's thread."""
 
-    __slots__ = ("_acting", "_gather_seconds", "_life", "_open", "_timer", "parked")
+    __slots__ = ("_acting", "_gather_seconds", "_life", "_open", "_owed", "_timer", "parked")
 
     def __init__(self, gather_seconds: float) -> None:
         self._gather_seconds = gather_seconds
@@ -52,6 +52,7 @@ class Waits:
         self._life: asyncio.Task[object] | None = None
         self._open: dict[asyncio.Future[NoReturn], Wait] = {}
         self._acting = 0
+        self._owed = False
         self._timer: asyncio.Handle | None = None
 
     def begin(self, life: asyncio.Task[object] | None) -> None:
@@ -60,7 +61,8 @@ class Waits:
 
     @contextmanager
     def acting(self) -> Iterator[None]:
-        """While this is open the attempt is not parked."""
+        """While this is open the attempt is not parked. Raises CancelledError once it is: nothing is done any more."""
+        self._check_awake()
         self._acting += 1
         try:
             yield
@@ -71,6 +73,7 @@ class Waits:
     async def on(self, wait: Wait) -> NoReturn:
         """Wait for good: only a cancellation ends it. Raises Terminal inside a step, which would wait for itself."""
         check_outside()
+        self._check_awake()
         never: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         self._open[never] = wait
         self._look()
@@ -79,6 +82,21 @@ class Waits:
         finally:
             del self._open[never]
         raise AssertionError("a wait was given a result")
+
+    def _check_awake(self) -> None:
+        if self.parked is not None:
+            raise asyncio.CancelledError("the attempt is parked")
+
+    def settled(self) -> None:
+        """Take the cancellation that parked the attempt back from its task, once: whoever cancels now means it."""
+        if self._owed and self._life is not None:
+            self._owed = False
+            self._life.uncancel()
+
+    @property
+    def owed(self) -> int:
+        """How many of the task's cancellations are ours."""
+        return int(self._owed)
 
     def close(self) -> None:
         """Let go of whoever still waits: the attempt has ended."""
@@ -106,7 +124,9 @@ class Waits:
         self._timer = None
         if self._open and not self._acting and self._life is not None and self.parked is None:
             self.parked = joined(list(self._open.values()))
+            self._owed = True
             self._life.cancel()
+            asyncio.get_running_loop().call_soon(self.settled)  # behind the step that throws it
 
 
 def joined(waits: list[Wait]) -> Wait:

@@ -73,7 +73,7 @@ def expire(tables: Tables, sql: str, fence: int, ids: list[str]) -> list[Row]:
 
 def _expires(tables: Tables, row: Row) -> bool:
     late = row["expires_at"] is not None and row["expires_at"] <= tables.now()
-    return late and RANK[row["status"]] < RUNNING and row["attempt"] == 0
+    return late and RANK[row["status"]] < RUNNING and row["started_at"] is None
 
 
 def promote(tables: Tables, sql: str, ids: list[str]) -> int:

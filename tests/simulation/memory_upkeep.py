@@ -28,7 +28,7 @@ def entries_of(tables: Tables, sql: str, ids: list[str]) -> list[Row]:
         {name: row[name] for name in names}
         | {
             "ready_at_us": micros(_ready_at(tables, row)),
-            "expires_at_us": micros(row["expires_at"]),
+            "expires_at_us": micros(row["expires_at"] if row["started_at"] is None else None),
             "retrying": row["status"] == "retrying",
             "called": row["called"],
         }

@@ -46,7 +46,8 @@ async def test_a_parent_waits_for_its_children_without_holding_the_only_slot(hou
     recorded = await runs(house.runtime, DEFAULT_TENANT, task.id)
     assert [run.status.value for run in recorded] == ["parked"] * (len(recorded) - 1) + ["succeeded"]
     told = await steps(house.runtime, DEFAULT_TENANT, task.id)
-    assert {step.name for step in told} == {"between", "third"} | {f"double {n}" for n in range(1, 13)}
+    assert len(told) == 14
+    assert {"between", "third"} < {step.name for step in told}
     assert {step.status for step in told} == {"finished"}
 
 
@@ -72,10 +73,11 @@ async def test_what_cannot_be_called_stands_beside_what_was(house: House) -> Non
     async with house.worker():
         assert (await house.ended(task)).result == ["int", "ChildFailed", "InvalidInput", "UnknownType"]
     listed = await steps(house.runtime, DEFAULT_TENANT, task.id)
-    assert {step.name: (step.status, (step.error or {}).get("message")) for step in listed} == {
-        "double 1": ("finished", None), "broken 1": ("failed", "it never works"), "double 2": ("failed", None),
-        "unheard_of 1": ("failed", None),
-    }  # fmt: skip
+    told = sorted((step.name.split()[0], step.status, (step.error or {}).get("message")) for step in listed)
+    assert told == [
+        ("broken", "failed", "it never works"), ("double", "failed", None), ("double", "finished", None),
+        ("unheard_of", "failed", None),
+    ]  # fmt: skip
 
 
 async def test_what_sleeps_a_moment_goes_on_beside_a_child_that_takes_longer(house: House) -> None:

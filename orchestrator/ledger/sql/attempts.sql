@@ -104,8 +104,8 @@ returning true
 
 -- name: steps
 -- A call comes with its child as it stands.
-select s.name, s.kind, s.result, s.child_id::text, s.wake_at, c.status::text as child_status, c.result as child_result,
-  c.error as child_error
+select s.name, s.kind, case when s.kind = 'sleep' and s.wake_at <= now() then 'true' else s.result end as result,
+  s.child_id::text, s.wake_at, c.status::text as child_status, c.result as child_result, c.error as child_error
 from orchestrator_steps s
 left join orchestrator_tasks c on c.id = s.child_id
 where s.task_id = $1::uuid
@@ -119,9 +119,10 @@ with held as materialized (
   for no key update
 )
 insert into orchestrator_steps as s (task_id, name, tenant, fence, kind, child_id, wake_at)
-select h.id, n.name, h.tenant, $2::bigint, n.kind, n.child_id, n.wake_at
+select h.id, n.name, h.tenant, $2::bigint, n.kind, n.child_id, now() + n.seconds * interval '1 second'
 from held h
-cross join unnest($3::text[], $4::text[], $5::uuid[], $6::timestamptz[]) as n (name, kind, child_id, wake_at)
+cross join unnest($3::text[], $4::text[], $5::uuid[], $6::float8[]) as n (name, kind, child_id, seconds)
 on conflict (task_id, name) do update set fence = greatest(s.fence, excluded.fence)
-returning s.name, s.kind, s.result, s.child_id::text, s.wake_at, null as child_status, null as child_result,
+returning s.name, s.kind, case when s.kind = 'sleep' and s.wake_at <= now() then 'true' else s.result end as result,
+  s.child_id::text, s.wake_at, null as child_status, null as child_result,
   null as child_error

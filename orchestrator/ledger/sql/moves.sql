@@ -39,14 +39,14 @@ with held as materialized (
   returning t.*, h.was, h.before, h.tried, h.ended_at
 ), forgotten as (
   -- Every finished step answers again, but for the step named and whatever began or was finished later, or with $7 for
-  -- all. A call whose child did not succeed is made again in any case.
+  -- all. A call whose child ended badly is made again in any case.
   delete from orchestrator_steps s
   using opened o
   where s.task_id = o.id and (
     $7::boolean
     or s.finished_at >= (select f.finished_at from orchestrator_steps f where f.task_id = o.id and f.name = $6::text)
     or (s.kind = 'call' and not exists (
-      select from orchestrator_tasks c where c.id = s.child_id and c.status = 'succeeded')))
+      select from orchestrator_tasks c where c.id = s.child_id and c.status <= 'succeeded')))
 ), told as (
   insert into orchestrator_events (task_id, fence, number, tenant, kind, data, at)
   select id, fence, 0, tenant, 'status', json_build_object('status', status, 'attempt', 0), now() from opened
@@ -59,7 +59,7 @@ select {task} from opened order by id
 -- name: expiring
 select id::text
 from orchestrator_tasks
-where expires_at <= now() and status < 'running' and attempt = 0
+where expires_at <= now() and status < 'running' and started_at is null
 order by expires_at
 limit $1::integer
 
@@ -67,7 +67,7 @@ limit $1::integer
 with held as materialized (
   select id
   from orchestrator_tasks
-  where id = any($2::uuid[]) and expires_at <= now() and status < 'running' and attempt = 0 and fence <= $1::bigint
+  where id = any($2::uuid[]) and expires_at <= now() and status < 'running' and started_at is null and fence <= $1::bigint
   order by id
   for no key update skip locked
 ), ended as (

@@ -17,7 +17,8 @@ select id::text, tenant, type, queue, priority, payload, max_retries, timeout_se
   -- The clock of whoever accepted it may be ahead: what is queued is ready by now.
   (extract(epoch from case when status = 'queued' then least(coalesce(run_at, created_at), now())
     else coalesce(run_at, created_at) end) * 1000000)::bigint as ready_at_us,
-  (extract(epoch from expires_at) * 1000000)::bigint as expires_at_us,
+  -- What has started once does not expire any more.
+  (extract(epoch from case when started_at is null then expires_at end) * 1000000)::bigint as expires_at_us,
   status = 'retrying' as retrying, called
 from orchestrator_tasks
 where id = any($1::uuid[]) and status < 'waiting'

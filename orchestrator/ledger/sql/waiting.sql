@@ -81,7 +81,7 @@ select id::text from orchestrator_tasks where status = 'waiting' and run_at <= n
 -- name: waiting_ids
 select id::text
 from orchestrator_tasks
-where id > $1::uuid and status = 'waiting'
+where id > $1::uuid and status = 'waiting' and (awaited is not null or awaits_lock is not null)
 order by orchestrator_tasks.id
 limit $2::integer
 
@@ -115,7 +115,10 @@ with held as materialized (
       fence = case when l.task_id = excluded.task_id then l.fence else excluded.fence end,
       taken_at = case when l.task_id = excluded.task_id then l.taken_at else excluded.taken_at end
     where l.task_id = excluded.task_id
-      or not exists (select from orchestrator_tasks o where o.id = l.task_id and o.status < 'succeeded')
+      -- Known to be over: whoever is not to be seen yet may be a holder that is younger than this statement.
+      or exists (select from orchestrator_tasks o where o.id = l.task_id and o.status >= 'succeeded')
+      or (l.taken_at < now() - interval '1 day'
+        and not exists (select from orchestrator_tasks o where o.id = l.task_id))
   returning l.fence
 )
 select exists (select from held) as fresh, (select fence from taken) as fence

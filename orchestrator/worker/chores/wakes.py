@@ -1,7 +1,7 @@
 """Chores for what waits: moments that have come, and waits that nobody ended.
 
 The first is how sleeps end. The others find what a process that died left behind: a wait that is over, by going through
-all waiting tasks in pages; and children of a cancelled task.
+all tasks that wait for others in pages; and children of a cancelled task.
 """
 
 from orchestrator.domain.ids import TaskId
@@ -24,7 +24,7 @@ def chores(runtime: Runtime) -> list[Chore]:
         ids = await runtime.ledger.waiting_ids(place.get("wakes", BEGINNING), _PAGE)
         place["wakes"] = ids[-1] if len(ids) == _PAGE else BEGINNING
         await wake(runtime, ids)
-        return False
+        return len(ids) == _PAGE
 
     async def orphans() -> bool:
         found = await runtime.ledger.orphans(_PAGE)

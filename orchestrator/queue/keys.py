@@ -56,7 +56,7 @@ class Keys:
         self.leader = f"{namespace}:leader"
         self.order = (
             self.queue_prefix, self.pending_prefix, self.scheduled, self.queues, self.epoch, self.tick, self.control,
-            self.tasks, self.lock,
+            self.tasks, self.lock, self.leases,
         )  # fmt: skip
         """What the scripts that put tasks in order are given first."""
         self._worker = f"{namespace}:worker:"

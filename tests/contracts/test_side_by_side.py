@@ -374,7 +374,7 @@ class SideBySide(RuleBasedStateMachine):
 
 
 def test_redis_and_the_model_answer_alike_and_lose_nothing(redis_url: str) -> None:
-    """A short game, another one each time; `--hypothesis-profile` with more examples plays a long one."""
+    """A short game, the same each time; a long one, another each time, is played by hand without `derandomize`."""
     with asyncio.Runner() as loop:
         run_state_machine_as_test(
             lambda: SideBySide(redis_url, loop),

@@ -110,7 +110,11 @@ async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
         database_url=database_url,
         redis_url=redis_url,
         task_lease_seconds=2,
-        aurea_handlers=("tests.worker.life_handlers", "tests.worker.waiting_handlers"),
+        aurea_handlers=(
+            "tests.worker.life_handlers",
+            "tests.worker.waiting_handlers",
+            "tests.worker.edge_handlers",
+        ),
         aurea_allow_private_hosts=("localhost",),
     )
     async with open_runtime(settings, "worker") as runtime:

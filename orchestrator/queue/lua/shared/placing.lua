@@ -1,5 +1,6 @@
 -- How tasks are put in order, or aside until due. The scripts that do so begin alike:
--- KEYS     queue (prefix), pending (prefix), scheduled, queues, epoch, tick, control, tasks (prefix), lock (prefix)
+-- KEYS     queue (prefix), pending (prefix), scheduled, queues, epoch, tick, control, tasks (prefix), lock (prefix),
+--          leases
 -- ARGV     as of enqueue
 local step, now = tonumber(ARGV[1]), now_us()
 local epoch = redis.call("HGET", KEYS[5], "epoch") or "0"
@@ -15,6 +16,7 @@ local function keeps(at)
   if redis.call("EXISTS", task) == 0 then return false, false end
   local over = redis.call("HEXISTS", task, "record") == 1
     or ARGV[at + 5] == "1" and not fresh[id] and not redis.call("ZSCORE", KEYS[3], id)
+      and not redis.call("ZSCORE", KEYS[10], id)
       and not redis.call("ZSCORE", named(KEYS[2], facts(redis.call("HGET", task, "task"))[1]), id)
   return not over, over
 end

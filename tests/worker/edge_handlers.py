@@ -1,0 +1,70 @@
+"""Handlers that wait in awkward places."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from orchestrator.sdk import Context, Terminal, task
+
+RAN: Counter[str] = Counter()
+LET_GO = asyncio.Event()
+
+
+@task("edge_echo")
+async def edge_echo(payload: str, ctx: Context) -> str:
+    """Say it back, a1 late."""
+    await asyncio.sleep(0.3 if payload == "a1" else 0.0)
+    return payload
+
+
+@task("edge_broken", max_retries=0)
+async def edge_broken(payload: dict[str, Any]) -> None:
+    """Fail at once."""
+    raise Terminal("broken")
+
+
+@task("edge_slow", max_retries=0)
+async def edge_slow(payload: dict[str, Any]) -> None:
+    """End when the test says so."""
+    await LET_GO.wait()
+
+
+@task("chains")
+async def chains(payload: dict[str, Any], ctx: Context) -> list[list[str]]:
+    """Two chains of two calls, side by side."""
+
+    async def chain(name: str) -> list[str]:
+        return [await ctx.call("edge_echo", f"{name}1"), await ctx.call("edge_echo", f"{name}2")]
+
+    return await asyncio.gather(chain("a"), chain("b"))
+
+
+@task("long_nap")
+async def long_nap(payload: dict[str, Any], ctx: Context) -> None:
+    """Sleep past one's expiry."""
+    await ctx.sleep(3)
+
+
+@task("catcher", max_retries=0)
+async def catcher(payload: dict[str, Any], ctx: Context) -> str:
+    """Catch what parks, and do something about it."""
+    try:
+        answer: str = await ctx.call("edge_echo", "a")
+    except BaseException:  # noqa: BLE001 - as some do
+        answer = "fallback"
+    finally:
+        await ctx.step("clean-up", RAN.update, ["clean-up"])
+    return answer
+
+
+@task("relock", max_retries=0)
+async def relock(payload: dict[str, Any], ctx: Context) -> None:
+    """Enter a lock inside itself."""
+    async with ctx.lock("twice"), ctx.lock("twice"):
+        pass
+
+
+@task("half_failed", max_retries=0)
+async def half_failed(payload: dict[str, Any], ctx: Context) -> None:
+    """Call one that fails and one that goes on."""
+    await asyncio.gather(ctx.call("edge_broken", {}), ctx.call("edge_slow", {}))

@@ -383,6 +383,7 @@ def test_redis_and_the_model_answer_alike_and_lose_nothing(redis_url: str) -> No
                 stateful_step_count=40,
                 deadline=None,
                 database=None,
+                derandomize=True,
                 suppress_health_check=list(HealthCheck),
             ),
         )

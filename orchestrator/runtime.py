@@ -4,6 +4,8 @@
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import httpx2
@@ -88,6 +90,8 @@ class Standby:
     """Calls on their way to the outbox."""
     untold: dict[TaskId, KeyHold] = field(default_factory=dict)
     """Keys that Postgres took while Redis was away."""
+    unsaid: deque[Callable[[], Awaitable[None]]] = field(default_factory=deque)
+    """What Redis is still to be told, the oldest first."""
     doubts: dict[tuple[Tenant, str], Doubt] = field(default_factory=dict)
     """By idempotency key, the oldest first."""
     gate: asyncio.Event | None = None

@@ -4,6 +4,7 @@ Run it beside Aurea: `python examples/centerpoint/services.py`; the README of th
 """
 
 import json
+from abc import ABC, abstractmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -57,13 +58,13 @@ class Warehouse(Service):
         self.writes: dict[str, int] = {}
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Answer(BaseHTTPRequestHandler, ABC):
     server: Any
     protocol_version = "HTTP/1.1"
 
+    @abstractmethod
     def serve(self) -> Any:
         """Return the JSON of the answer, or a status."""
-        raise NotImplementedError
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))

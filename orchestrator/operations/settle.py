@@ -3,7 +3,8 @@
 Postgres is written first, under each attempt's fence; Redis is told after the commit, together with the counts. A
 process that dies in between leaves leases of tasks that are settled: the sweep takes them over, is refused by
 Postgres, and makes the queue forget them. While Postgres is away the ending goes to the outbox in the same act that
-ends the lease. While Redis is away the call waits for it: nothing that finished is run again.
+ends the lease. While only Redis is away Postgres takes the endings all the same, and Redis hears of them when it is
+back; while both are away the call waits: nothing that finished is run again.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from orchestrator.domain.task import Settlement
 from orchestrator.ledger import outbox_records
 from orchestrator.ledger.database import REFUSED
 from orchestrator.operations.patience import patiently
-from orchestrator.operations.standby import appended, early, written
+from orchestrator.operations.standby import appended, early, told, written
 from orchestrator.operations.wake import wake_parents
 from orchestrator.runtime import Runtime
 
@@ -47,16 +48,23 @@ async def _directly(runtime: Runtime, worker: WorkerId, asked: list[Settlement])
         endings = list(endings)
         for place, ending, fresh in zip(refused, again, kept_now, strict=True):
             endings[place], accepted[place] = ending, fresh
-    kept = _noted(runtime, endings, accepted)
+    await _tell(runtime, worker, _noted(runtime, endings, accepted))
+    return accepted
+
+
+async def _tell(runtime: Runtime, worker: WorkerId, kept: list[Settlement]) -> None:
+    """Tell Redis what Postgres has; later when it is away, and never when this process dies before: the sweep does."""
     counts = runtime.metrics.drain()
+
+    async def settled() -> None:
+        await runtime.queue.settle(worker, kept, counts)
+        crash.at("settled")
+        ended = [ending.claim.entry.id for ending in kept if ending.claim.entry.called and ending.state in FINAL]
+        await wake_parents(runtime, ended)
+
     if kept or counts:
         crash.at("recorded")
-        await patiently(runtime.clock, lambda: runtime.queue.settle(worker, kept, counts))
-        crash.at("settled")
-        await wake_parents(
-            runtime, [ending.claim.entry.id for ending in kept if ending.claim.entry.called and ending.state in FINAL]
-        )
-    return accepted
+        await told(runtime, settled)
 
 
 async def _append(runtime: Runtime, worker: WorkerId, endings: list[Settlement]) -> list[bool]:

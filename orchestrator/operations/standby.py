@@ -8,6 +8,7 @@ that moment.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -32,7 +33,8 @@ _LITTLE = 2_000
 async def written(runtime: Runtime, direct: Callable[[], Awaitable[T]], outbox: Callable[[], Awaitable[T]]) -> T:
     """Write to Postgres, or to the outbox while Postgres is away. Raises Unavailable when Redis is away as well.
 
-    `direct` may have been carried out although `outbox` is called then: a record is applied at most once.
+    `direct` may have been carried out although `outbox` is called then: a record is applied at most once. And so it may
+    be the other way round: who is only behind the outbox, and then loses Redis, writes to Postgres.
     """
     await held_up(runtime)
     postgres = runtime.standby.postgres
@@ -45,7 +47,12 @@ async def written(runtime: Runtime, direct: Callable[[], Awaitable[T]], outbox: 
             if away.dependency != postgres.name:
                 raise
             leave(runtime, postgres, away)
-    return await appended(runtime, outbox)
+    try:
+        return await appended(runtime, outbox)
+    except Unavailable:
+        if postgres.silent:
+            raise
+        return await direct()
 
 
 async def _owes(runtime: Runtime) -> bool:
@@ -71,6 +78,20 @@ async def appended(runtime: Runtime, outbox: Callable[[], Awaitable[T]]) -> T:
         return await outbox()
     finally:
         runtime.standby.appending -= 1
+
+
+async def told(runtime: Runtime, word: Callable[[], Awaitable[None]]) -> None:
+    """Say to Redis what Postgres knows already, now or when it is back: nothing else waits for that."""
+    redis = runtime.standby.redis
+    if not redis.away:
+        try:
+            await word()
+            return
+        except Unavailable as away:
+            if away.dependency != redis.name:
+                raise
+            leave(runtime, redis, away)
+    runtime.standby.unsaid.append(word)
 
 
 def leave(runtime: Runtime, store: Store, reason: Unavailable | None = None) -> None:
@@ -132,6 +153,8 @@ async def _look(runtime: Runtime, store: Store) -> None:
             await runtime.queue.reserve(told)
             for task_id in told:
                 del standby.untold[task_id]
+        while standby.unsaid:
+            await _say(standby.unsaid)
         store.away = store.silent = False
         return
     await runtime.ledger.ping()
@@ -144,6 +167,15 @@ async def _look(runtime: Runtime, store: Store) -> None:
     finally:
         standby.gate = None
         gate.set()
+
+
+async def _say(unsaid: deque[Callable[[], Awaitable[None]]]) -> None:
+    word = unsaid.popleft()
+    try:
+        await word()
+    except Unavailable:
+        unsaid.appendleft(word)
+        raise
 
 
 async def _go_back(runtime: Runtime, store: Store) -> None:

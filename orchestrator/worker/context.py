@@ -250,8 +250,9 @@ class AttemptContext(Context):
                     return read_reply(kept)
                 answer = await self.bench.services.generate(self.claim, name, request, self)
                 if isinstance(answer, ModelReply):
+                    kept = await self.keep(name, answer)
                     self.take_name(name)
-                    return read_reply(await self.keep(name, answer))
+                    return read_reply(kept)
             await self.note(answer.reason)
             return await self.waits.on(Wait(wake_at=answer.until))
 

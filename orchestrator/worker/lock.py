@@ -28,17 +28,23 @@ class Lock(AbstractAsyncContextManager[int]):
         check_outside()
         if self._name in context.locks:
             raise Terminal(f"the task holds the lock {self._name!r} already: the inner block would let it go")
-        with context.waits.acting():
-            context.telling.check_open()
-            fence = await context.bench.services.take_lock(context.claim, self._name)
-        if fence is None:
-            await context.waits.on(Wait(lock=self._name))
         context.locks.add(self._name)
+        try:
+            with context.waits.acting():
+                context.telling.check_open()
+                fence = await context.bench.services.take_lock(context.claim, self._name)
+            if fence is None:
+                await context.waits.on(Wait(lock=self._name))
+        except BaseException:
+            context.locks.discard(self._name)
+            raise
         return fence
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._context.locks.discard(self._name)
+        context = self._context
+        context.locks.discard(self._name)
         if error is None:
-            await self._context.bench.services.release_lock(self._context.claim, self._name)
+            with context.waits.acting():  # one that unwinds because it is parked goes on holding it
+                await context.bench.services.release_lock(context.claim, self._name)

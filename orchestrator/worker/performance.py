@@ -24,16 +24,18 @@ async def perform(handler: Handler, context: AttemptContext) -> Succeeded | Fail
     running, waits = asyncio.current_task(), context.waits
     waits.begin(running)
     try:
-        payload = handler.decode(context.claim.entry.payload)
-        result = await _call(handler, payload, context)
+        try:
+            payload = handler.decode(context.claim.entry.payload)
+            result = await _call(handler, payload, context)
+        finally:
+            waits.settled()
         outcome = Succeeded(encode_result(result, "the result", bench.max_result_bytes))
     except GeneratorExit:
         raise
     except BaseException as error:
-        if running is not None and running.cancelling() > waits.owed:
+        if running is not None and running.cancelling():
             raise asyncio.CancelledError from error
         outcome = judge(error, handler, bench.clock.now())
-    waits.settled()
     if waits.parked is not None:  # whatever its last word was
         outcome = Parked(waits.parked)
     if context.lost:  # also when the handler caught the exception that said so

@@ -93,11 +93,6 @@ class Waits:
             self._owed = False
             self._life.uncancel()
 
-    @property
-    def owed(self) -> int:
-        """How many of the task's cancellations are ours."""
-        return int(self._owed)
-
     def close(self) -> None:
         """Let go of whoever still waits: the attempt has ended."""
         self._life = None

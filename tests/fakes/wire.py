@@ -6,6 +6,7 @@ fake subclasses `WireServer` and says in `answer` what comes back. `asked` holds
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -55,7 +56,7 @@ def answered(status: int, document: Any, **headers: str) -> Answered:
     return Answered(status, {"content-type": "application/json", **named}, [orjson.dumps(document)])
 
 
-class WireServer:
+class WireServer(ABC):
     """Use it as a context manager; `url` has no slash at the end."""
 
     def __init__(self) -> None:
@@ -69,8 +70,9 @@ class WireServer:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @abstractmethod
     def answer(self, asked: Asked) -> Answered:
-        raise NotImplementedError
+        """Say what comes back."""
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -195,7 +195,7 @@ async def test_a_worker_cut_from_postgres_goes_on_and_its_results_are_kept(rig: 
 async def test_a_result_made_while_redis_is_out_of_reach_is_kept_and_not_made_again(rig: Rig) -> None:
     """Row 33: cut from Redis alone: what ends within the lease is recorded; when the cut heals nothing runs again."""
     worker = await rig.worker("row33r", TASK_LEASE_SECONDS="6")
-    ids = await rig.submit([nap("row33r", 1.0) for _ in range(3)])
+    ids = await rig.submit([nap("row33r", 1.0 + 0.2 * place) for place in range(5)])  # each ends in a batch of its own
     await rig.until_noted(ids)
     rig.link(worker, "redis").cut()
     await rig.ended(ids, 6)
@@ -210,6 +210,26 @@ async def test_a_result_made_while_redis_is_out_of_reach_is_kept_and_not_made_ag
 
         await until(forgotten, LEASE_SECONDS + SWEEP_SECONDS + ROOM_SECONDS)
     await rig.end(worker)
+
+
+async def test_a_worker_that_waits_for_the_outbox_and_loses_redis_records_what_it_made(rig: Rig) -> None:
+    """Row 33: another's records wait for the relay, so this one's go behind them; then it is cut from Redis alone."""
+    rig.system.kill("scheduler")
+    first = await rig.worker("row33b")
+    rig.link(first, "postgres").cut()
+    earlier = await rig.submit([nap("row33b")])
+    async with rig.stores.redis() as redis:
+        await until(lambda: redis.exists("aurea:outbox"), 10)
+    worker = await rig.worker("row33o", TASK_LEASE_SECONDS="8")
+    ids = await rig.submit([nap("row33o", 1.5) for _ in range(3)])
+    await rig.said(worker, "behind_the_outbox")
+    rig.link(worker, "redis").cut()
+    await rig.ended(ids, 8)
+    rig.system.start("scheduler")
+    rig.link(worker, "redis").heal()
+    await rig.ended(earlier, LEASE_SECONDS + SWEEP_SECONDS + ROOM_SECONDS)
+    await rig.sound([*earlier, *ids])
+    await rig.end(first, worker)
 
 
 async def test_an_orphan_of_a_dead_worker_and_a_dead_leader_is_queued_again_once(rig: Rig) -> None:

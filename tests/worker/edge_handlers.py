@@ -1,6 +1,7 @@
 """Handlers that wait in awkward places."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -68,3 +69,29 @@ async def relock(payload: dict[str, Any], ctx: Context) -> None:
 async def half_failed(payload: dict[str, Any], ctx: Context) -> None:
     """Call one that fails and one that goes on."""
     await asyncio.gather(ctx.call("edge_broken", {}), ctx.call("edge_slow", {}))
+
+
+@task("two_branches", max_retries=0)
+async def two_branches(payload: dict[str, Any], ctx: Context) -> None:
+    """Enter one lock twice, side by side."""
+
+    async def branch(number: int) -> None:
+        async with ctx.lock("shared"):
+            await ctx.step(f"inside {number}", lambda: None)
+
+    await asyncio.gather(branch(1), branch(2))
+
+
+@task("lock_catcher", max_retries=0)
+async def lock_catcher(payload: dict[str, Any], ctx: Context) -> None:
+    """Catch what parks, inside a lock."""
+    async with ctx.lock("caught"):
+        with contextlib.suppress(BaseException):  # as some do
+            await ctx.call("edge_slow", {})
+
+
+@task("lock_taker", max_retries=0)
+async def lock_taker(payload: dict[str, Any], ctx: Context) -> None:
+    """Take it, too."""
+    async with ctx.lock("caught"):
+        return

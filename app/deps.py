@@ -9,9 +9,11 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 from pydantic import SecretStr
 
+from app.access import NEEDED
 from app.webhooks.source import Source
-from orchestrator.domain.errors import InvalidInput, Issue, NotConfigured, Unauthorized
+from orchestrator.domain.errors import Forbidden, InvalidInput, Issue, NotConfigured, Unauthorized
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id
+from orchestrator.domain.principal import Principal, admin
 from orchestrator.operations.request import Origin
 from orchestrator.operations.submit import Intake
 from orchestrator.runtime import Runtime
@@ -37,21 +39,25 @@ class Desk:
         return None if secret is None else secret.get_secret_value()
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks, and for whom."""
-
-    tenant: Tenant
-    is_admin: bool
-
-
 def desk_of(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
 
 
-def authenticate(request: Request) -> Principal:
-    """Return the caller. Raises Unauthorized without a good bearer token, NotConfigured when none is set here."""
+async def authenticate(request: Request) -> Principal:
+    """Return the caller, who may do what this route does.
+
+    Raises Unauthorized without a good bearer token, Forbidden when it lacks the scope that `app.access` names for the
+    route (or that names none), NotConfigured when no token is set here.
+    """
+    principal = _identify(request)
+    needed = NEEDED.get(request.scope["route"].operation_id)
+    if needed is None or needed not in principal.scopes:
+        raise Forbidden(needed)
+    return principal
+
+
+def _identify(request: Request) -> Principal:
     token = desk_of(request).token
     if token is None:
         raise NotConfigured("AUREA_API_TOKEN", "to the token that callers of the API send")
@@ -61,7 +67,7 @@ def authenticate(request: Request) -> Principal:
         raise Unauthorized("send the header Authorization: Bearer <token>")
     if not hmac.compare_digest(sent.strip(), token.get_secret_value().encode()):
         raise Unauthorized("this token is not good here: send the one in AUREA_API_TOKEN")
-    return Principal(_tenant(headers.get(b"aurea-tenant")), is_admin=True)
+    return admin(_tenant(headers.get(b"aurea-tenant")))
 
 
 def origin_of(request: Request, tenant: Tenant) -> Origin:
@@ -84,7 +90,7 @@ async def _runtime(request: Request) -> Runtime:
 
 
 async def _principal(request: Request) -> Principal:
-    return authenticate(request)
+    return await authenticate(request)
 
 
 async def _task_id(task_id: Annotated[str, Path(alias="id", description="A task's id, a UUIDv7.")]) -> TaskId:

@@ -47,6 +47,7 @@ ROWS: dict[type[AureaError], Row] = {
     errors.ModelUnavailable: Row(503, "Model unavailable"),
     errors.PriceUnknown: Row(503, "Price unknown"),
     errors.Unauthorized: Row(401, "Unauthorized"),
+    errors.Forbidden: Row(403, "Forbidden"),
     errors.SignatureRefused: Row(401, "Signature refused"),
     errors.AddressRefused: Row(422, "Address refused"),
     errors.NotConfigured: Row(503, "Not configured"),
@@ -106,6 +107,8 @@ def _particulars(error: AureaError) -> dict[str, Any]:
             return {"task_id": error.task_id}
         case errors.TooLarge():
             return {"limit_bytes": error.limit_bytes}
+        case errors.Forbidden(scope=str(scope)):
+            return {"scope": scope}
         case errors.NotConfigured():
             return {"variable": error.variable}
         case errors.Unavailable():

@@ -50,7 +50,7 @@ async def create_batch(request: Request) -> Response:
     kept when others are refused. Pointers in an item's problem start at that task. 503 when a store is away and
     nothing was kept.
     """
-    principal = authenticate(request)
+    principal = await authenticate(request)
     desk = desk_of(request)
     if header_key(request) is not None:
         fix = "give each task its own idempotency_key: the header cannot name one for all"

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import shapes
-from app.deps import Principal, PrincipalOf, RuntimeOf
+from app.deps import PrincipalOf, RuntimeOf
 from app.issues import validated
 from app.openapi import Body
 from app.render import answer
 from app.request_body import read_json
-from orchestrator.domain.errors import Unauthorized
+from orchestrator.domain.errors import Forbidden
 from orchestrator.domain.money import ModelUse, to_usd
+from orchestrator.domain.principal import Principal, Scope
 from orchestrator.operations import budget
 from orchestrator.operations.budget import Account
 from orchestrator.runtime import Runtime
@@ -56,7 +57,7 @@ async def set_limit(request: Request, principal: PrincipalOf, runtime: RuntimeOf
     """
     wanted = validated(NewLimit, await read_json(request, runtime.limits.max_body_bytes))
     if wanted.scope == "system" and not principal.is_admin:
-        raise Unauthorized("the system's budget is set with the admin token")
+        raise Forbidden(Scope.ADMIN)
     tenant = None if wanted.scope == "system" else principal.tenant
     await budget.set_limit(runtime, tenant, wanted.usd_per_day)
     return await _shown(runtime, principal)

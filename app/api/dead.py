@@ -78,7 +78,7 @@ async def list_dead(query: Annotated[DeadQuery, Query()], principal: PrincipalOf
 )
 async def replay(request: Request) -> Response:
     """Run dead letters again, spread out at `rate_per_second`, and say how many; ids that are none are left alone."""
-    principal = authenticate(request)
+    principal = await authenticate(request)
     runtime = desk_of(request).runtime
     wanted = validated(Replay, await read_json(request, runtime.limits.max_body_bytes))
     chosen: DeadFilter | list[TaskId] = _ids(wanted.ids or ())

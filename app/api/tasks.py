@@ -46,7 +46,7 @@ async def create(request: Request) -> Response:
     201 once it is kept. 200 with `Idempotent-Replayed: true` and the task from then, when the same idempotency key
     was seen with the same body; 422 when it was seen with another body.
     """
-    principal = authenticate(request)
+    principal = await authenticate(request)
     desk = desk_of(request)
     body = with_header_key(request, await read_json(request, desk.runtime.limits.max_body_bytes))
     receipt = await desk.intake.submit(validated(TaskRequest, body), origin_of(request, principal.tenant))

@@ -17,11 +17,11 @@ from starlette.requests import Request
 
 from app import shapes
 from app.api import budget as api
-from app.deps import Principal
-from orchestrator.domain.errors import BudgetExceeded, LeaseLost, NotConfigured, Unauthorized
+from orchestrator.domain.errors import BudgetExceeded, Forbidden, LeaseLost, NotConfigured
 from orchestrator.domain.ids import DEFAULT_TENANT
 from orchestrator.domain.money import NANO, Reservation, Spend
 from orchestrator.domain.outcome import Released
+from orchestrator.domain.principal import GRANTABLE, Kind, Principal
 from orchestrator.domain.task import Claim
 from orchestrator.runtime import Runtime, Standby
 from orchestrator.telemetry.reports import Reports
@@ -125,13 +125,13 @@ async def test_what_is_no_limit_is_refused_with_a_pointer(door: Door, body: Any,
 
 
 async def test_who_is_no_admin_neither_sees_nor_sets_the_systems(door: Door) -> None:
-    someone = Principal(DEFAULT_TENANT, is_admin=False)
+    someone = Principal(DEFAULT_TENANT, Kind.KEY, "k", GRANTABLE)
     assert orjson.loads((await api.show(someone, door.runtime)).body)["system"] is None
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b'{"usd_per_day": 1, "scope": "system"}'}
 
-    with pytest.raises(Unauthorized):
+    with pytest.raises(Forbidden):
         await api.set_limit(Request({"type": "http", "headers": []}, receive), someone, door.runtime)
 
 

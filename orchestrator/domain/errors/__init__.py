@@ -19,6 +19,7 @@ AureaError                      code
 ├── ModelUnavailable            model_unavailable    no model could answer now; carries when to ask again
 ├── PriceUnknown                price_unknown        nobody knows what a model costs; carries its name
 ├── Unauthorized                unauthorized         no token, or not a good one
+├── Forbidden                   forbidden            a good token without the scope that is needed; carries the scope
 ├── SignatureRefused            signature_refused    a webhook whose signature does not match
 ├── AddressRefused              address_refused      an outgoing request to an address that is not public
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
@@ -59,6 +60,7 @@ from orchestrator.domain.errors.system import (
     AttemptEnded,
     Conflict,
     DeadLetter,
+    Forbidden,
     HandlerBroken,
     LeaseLost,
     NotConfigured,
@@ -82,6 +84,7 @@ __all__ = [
     "BudgetUsed",
     "Conflict",
     "DeadLetter",
+    "Forbidden",
     "HandlerBroken",
     "InvalidCursor",
     "InvalidId",

@@ -38,6 +38,15 @@ class Unauthorized(AureaError):
     code = "unauthorized"
 
 
+class Forbidden(AureaError):
+    code = "forbidden"
+
+    def __init__(self, scope: str | None) -> None:
+        """Without a scope: nobody may do it."""
+        self.scope = scope
+        super().__init__("this is open to nobody" if scope is None else f"this needs a token with the scope {scope}")
+
+
 class SignatureRefused(AureaError):
     code = "signature_refused"
 

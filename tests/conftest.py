@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import redis
+import structlog
 from redis.asyncio import Redis
 
 from orchestrator.embedded.postgres import Postgres
@@ -24,6 +25,15 @@ from orchestrator.embedded.valkey import Valkey
 from orchestrator.ledger.migrate import migrate
 from orchestrator.ledger.pool import open_pool
 from orchestrator.queue.connect import connect
+
+# Rich tracebacks with all local variables take a second of the loop, and hold their objects.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 NUMBERS = itertools.count()

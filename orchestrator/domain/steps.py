@@ -73,3 +73,5 @@ class Wait:
     """The end of all of them; otherwise of any."""
     wake_at: datetime | None = None
     lock: str | None = None
+    money: bool = False
+    """Until `wake_at`, when there is new money, or until a limit is changed."""

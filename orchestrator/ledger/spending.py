@@ -73,7 +73,10 @@ class Spending:
         return [ModelUse(**row) for row in await self._database.rows(_SQL["usage_by_model"], tenant)]
 
     async def set_budget(self, tenant: Tenant | None, limit_nano: int | None) -> None:
-        """Set what a tenant, or the whole system, may spend in a day; None: as if none had ever been set."""
+        """Set what a tenant, or the whole system, may spend in a day; None: as if none had ever been set.
+
+        Tasks that wait for money are due at once.
+        """
         await self._database.change(_SQL["set_budget"], tenant or _SYSTEM, limit_nano)
 
     async def forget_usage(self, before: date, limit: int) -> int:

@@ -38,6 +38,7 @@ class Waiting:
             list(wait.children) or None,
             wait.every_child,
             wait.lock,
+            wait.money,
         )
         return parked is True or await self._database.value(_SQL["is_parked"], claim.entry.id, claim.fence) is True
 
@@ -50,7 +51,9 @@ class Waiting:
         row = await self._database.row(_SQL["wait_of"], task_id)
         if row is None:
             return None
-        return Wait(tuple(row["awaited"] or ()), row["awaits_all"], row["run_at"], row["awaits_lock"])
+        return Wait(
+            tuple(row["awaited"] or ()), row["awaits_all"], row["run_at"], row["awaits_lock"], row["awaits_money"]
+        )
 
     async def live_among(self, ids: Sequence[TaskId]) -> list[tuple[TaskId, State]]:
         """Return those of these tasks that have not ended, and how they stand."""

@@ -54,6 +54,13 @@ async def _waiting(runtime: Runtime, task: Task) -> Why:
     if wait is not None and wait.lock is not None:
         holder = await runtime.ledger.lock_holder(task.tenant, wait.lock)
         return Why(task.status, "waiting_for_lock", f"it waits for the lock {wait.lock!r}, which task {holder} holds")
+    if due_at is not None and wait is not None and wait.money:
+        return Why(
+            task.status,
+            "waiting_for_money",
+            f"it waits for a day with money, {due_at:%Y-%m-%dT%H:%M:%SZ}, or a higher limit",
+            due_at=due_at,
+        )
     if due_at is not None:
         return Why(task.status, "sleeping", f"it sleeps until {due_at:%Y-%m-%dT%H:%M:%SZ}", due_at=due_at)
     return Why(task.status, "waking", "what it waited for has come; it is queued within seconds")

@@ -254,7 +254,7 @@ class AttemptContext(Context):
                     self.take_name(name)
                     return read_reply(kept)
             await self.note(answer.reason)
-            return await self.waits.on(Wait(wake_at=answer.until))
+            return await self.waits.on(Wait(wake_at=answer.until, money=True))
 
     async def note(self, text: str) -> None:
         """Log what the system did on the handler's behalf."""

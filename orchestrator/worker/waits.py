@@ -132,4 +132,5 @@ def joined(waits: list[Wait]) -> Wait:
         every_child=len(with_children) == 1 and with_children[0].every_child,
         wake_at=min((wait.wake_at for wait in waits if wait.wake_at is not None), default=None),
         lock=next((wait.lock for wait in waits if wait.lock is not None), None),
+        money=any(wait.money for wait in waits),
     )

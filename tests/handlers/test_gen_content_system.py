@@ -1,6 +1,7 @@
 """gen_content on the whole system: a real worker, the provider's own SDK, a fake provider, real stores."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -8,14 +9,21 @@ import pytest
 import redis
 
 from orchestrator.domain.events import EventKind
-from orchestrator.domain.ids import DEFAULT_TENANT
+from orchestrator.domain.ids import DEFAULT_TENANT, Tenant, WorkerId
+from orchestrator.domain.outcome import Parked, decide
+from orchestrator.domain.retry import RetryPolicy
 from orchestrator.domain.states import State
+from orchestrator.domain.steps import Wait
 from orchestrator.operations import artifact
+from orchestrator.operations.budget import set_limit
+from orchestrator.operations.park import park
 from orchestrator.operations.submit import Intake
+from orchestrator.operations.why import why
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.replies import Says
+from tests.faults.system import until
 from tests.worker.conftest import House
 
 TEXT = "# Otters\n\nThey hold hands while they sleep."
@@ -63,6 +71,39 @@ async def test_a_document_is_streamed_paid_for_and_stored(house: House, anthropi
     [asked] = anthropic.asked
     assert "Topic: otters" in str(asked.json["messages"])
     assert "experienced writer" in str(asked.json["system"])
+
+
+@pytest.mark.parametrize("scope", [DEFAULT_TENANT, None])
+async def test_who_waits_for_money_goes_on_when_the_limit_is_raised(
+    house: House, anthropic: FakeAnthropic, scope: Tenant | None
+) -> None:
+    await set_limit(house.runtime, scope, 0)
+    anthropic.will(Says(TEXT))
+    task = await house.submit("gen_content", {"prompt": "otters", "on_budget": "wait"})
+    async with house.worker(), house.scheduler():
+
+        async def waits() -> bool:
+            return (await why(house.runtime, DEFAULT_TENANT, task.id)).cause == "waiting_for_money"
+
+        await until(waits, 10)
+        assert anthropic.asked == []
+        await set_limit(house.runtime, scope, 0.000001)
+        await until(waits, 10)  # it has asked again, or will at once: too little is still too little
+        await set_limit(house.runtime, scope, 5)
+        assert (await house.ended(task)).status is State.SUCCEEDED
+
+
+async def test_a_limit_raised_before_the_task_is_parked_wakes_it(house: House) -> None:
+    task = await house.submit("gen_content", {"prompt": "otters"})
+    (claimed,) = await house.runtime.queue.claim(WorkerId("worker-1"), "default", 1, 60_000)
+    await house.runtime.ledger.start([claimed])
+    await set_limit(house.runtime, DEFAULT_TENANT, 5)
+    midnight = datetime.now(UTC) + timedelta(hours=5)
+    ending = decide(claimed, Parked(Wait(wake_at=midnight, money=True)), RetryPolicy(), 0.5)
+    assert await park(house.runtime, WorkerId("worker-1"), ending)
+    read = await house.runtime.ledger.read(DEFAULT_TENANT, task.id)
+    assert read is not None
+    assert read.status is State.QUEUED
 
 
 async def test_a_key_is_in_no_row_whether_it_is_good_or_wrong(

@@ -159,9 +159,12 @@ group by provider, model
 order by sum(cost_nano) desc, provider, model
 
 -- name: set_budget
--- A new limit is a new measure: people are told again when it is reached.
+-- A new limit is a new measure: people are told again when it is reached, and who waits for money asks again.
 with anew as (
   update orchestrator_spending set warned = 0 where tenant = $1::text and day = (now() at time zone 'utc')::date
+), woken as (
+  update orchestrator_tasks set run_at = now()
+  where awaits_money and status = 'waiting' and ($1::text = '' or tenant = $1::text)
 )
 insert into orchestrator_budgets as b (tenant, limit_nano) values ($1::text, $2::bigint)
 on conflict (tenant) do update set limit_nano = excluded.limit_nano, changed_at = now()

@@ -9,8 +9,11 @@ with held as materialized (
 ), parked as (
   update orchestrator_tasks t
   set status = 'waiting', fence = $2::bigint, attempt = $3::integer, crashes = $4::smallint, worker_id = null,
-    started_at = h.began_at, run_at = $7::timestamptz, awaited = $8::uuid[], awaits_all = $9::boolean,
-    awaits_lock = $10::text
+    started_at = h.began_at, awaited = $8::uuid[], awaits_all = $9::boolean, awaits_lock = $10::text,
+    awaits_money = $11::boolean, run_at = case
+      when $11::boolean and exists (  -- the limit was changed since it was told that there is no money
+        select from orchestrator_budgets b where b.tenant in ('', h.tenant) and b.changed_at > $6::timestamptz)
+      then now() else $7::timestamptz end
   from held h
   where t.id = h.id
   returning t.id, t.tenant, h.was, h.before
@@ -54,13 +57,13 @@ with held as materialized (
 )
 update orchestrator_tasks t
 set status = 'queued', run_at = now(), attempt = greatest(t.attempt - 1, 0), awaited = null, awaits_all = false,
-  awaits_lock = null
+  awaits_lock = null, awaits_money = false
 from ready r
 where t.id = r.id
 returning t.id::text
 
 -- name: wait_of
-select run_at, awaited::text[] as awaited, awaits_all, awaits_lock
+select run_at, awaited::text[] as awaited, awaits_all, awaits_lock, awaits_money
 from orchestrator_tasks
 where id = $1::uuid and status = 'waiting'
 

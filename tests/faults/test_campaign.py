@@ -3,8 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from orchestrator.chaos.campaign import Campaign, Progress
 from orchestrator.chaos.options import Options
+
+pytestmark = pytest.mark.xdist_group("storms")  # one at a time: each keeps all processors busy
 
 SEED = 30
 WITHIN_SECONDS = 90

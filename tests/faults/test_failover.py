@@ -37,6 +37,8 @@ from tests.faults.groups import (
 from tests.faults.local_system import aurea
 from tests.faults.system import System, running_system, until
 
+pytestmark = pytest.mark.xdist_group("storms")  # one at a time: each keeps all processors busy
+
 GOES_ON_SECONDS = DOWN_AFTER_MS / 1000 + 5
 STEP_US = 3_600_000_000
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.faults.matrix import ROOM_SECONDS, Rig, nap, open_rig
 from tests.faults.system import TOKEN, until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("matrix-load")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("storms")]
 
 RETRY_WINDOW_SECONDS = 4.0
 """What `flunk` waits at most."""

@@ -39,6 +39,7 @@ EXAMPLES: list[AureaError] = [
     errors.TooLarge("the payload", 10),
     errors.ArtifactMissing("some-id", "artifacts"),
     errors.QueueFull("default", 1, 7),
+    errors.Forbidden("tasks:read"),
     errors.BudgetExceeded("task", **MONEY, resets_at=None),
     errors.ModelRefused("anthropic", "claude-x", "content", "it refused to answer"),
     errors.ModelMalformed("no usable answer"),

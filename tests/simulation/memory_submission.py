@@ -42,7 +42,12 @@ def holders(tables: Tables, sql: str, tenant: str, ids: list[str], keys: list[st
 def release(tables: Tables, sql: str, tenant: str, ids: list[str]) -> int:
     released = 0
     for row in tables.these(ids):
-        if row["tenant"] == tenant and row["key_held"] and row["key_expires_at"] is not None and row["key_expires_at"] <= tables.now():
+        if (
+            row["tenant"] == tenant
+            and row["key_held"]
+            and row["key_expires_at"] is not None
+            and row["key_expires_at"] <= tables.now()
+        ):
             tables.change("release", row, key_held=False)
             released += 1
     return released

@@ -150,8 +150,8 @@ class Database:
     def _leave(self, release: Coroutine[Any, Any, None]) -> None:
         """Give back a connection that nobody waits for any more.
 
-        While an answer is still to come asyncpg asks the server to stop, and waits until it has. A server that does not answer that either loses the
-        connection; the pool opens another.
+        While an answer is still to come asyncpg asks the server to stop, and waits until it has. A server that does
+        not answer that either loses the connection; the pool opens another.
         """
         leaving = asyncio.create_task(release)
         self._leaving.add(leaving)  # or it might be collected before it ends

@@ -21,6 +21,7 @@ from tests.api.door import WORKER, Door, end, say
 MINE, THEIRS = Tenant("mine"), Tenant("theirs")
 CANARY = "zqcanary"
 """Stands in whatever theirs put into the system, but for the names of queues."""
+WORDS = {MINE: "zqmyword", THEIRS: CANARY}
 QUEUE = "zqqueue"
 TENANT_TABLES = "select distinct table_name from information_schema.columns where column_name = 'tenant' order by 1"
 
@@ -32,6 +33,7 @@ class World:
     theirs: dict[str, TaskId] = field(default_factory=dict)
     """Tasks by how they stand."""
     files: dict[Tenant, str] = field(default_factory=dict)
+    running: dict[Tenant, Claim] = field(default_factory=dict)
 
     async def ask(self, tenant: Tenant, method: str, path: str, **given: Any) -> httpx2.Response:
         headers = {"Aurea-Tenant": tenant, **given.pop("headers", {})}
@@ -50,8 +52,8 @@ class World:
 
 async def populate(door: Door) -> World:
     world = World(door)
-    for tenant, tasks, word in ((MINE, world.mine, "own"), (THEIRS, world.theirs, CANARY)):
-        await _fill(world, tenant, tasks, word)
+    for tenant, tasks in ((MINE, world.mine), (THEIRS, world.theirs)):
+        await _fill(world, tenant, tasks, WORDS[tenant])
     return world
 
 
@@ -77,7 +79,7 @@ async def _fill(world: World, tenant: Tenant, tasks: dict[str, TaskId], word: st
 
     await submit("queued")
     await submit("scheduled", delay_seconds=3600)
-    running = await run("running")
+    running = world.running[tenant] = await run("running")
     await say(runtime, running, EventKind.LOG, {"text": word, "fields": {}})
     await save_step(runtime, running, word, f'"{word}"'.encode())
     succeeded = await run("succeeded")

@@ -30,6 +30,11 @@ OWNED = """
   create role keeper login createrole password 'keeper-password';
   create role runner login password 'runner-password';
 """
+SUPABASE = """
+  create role anon; create role authenticated; create role service_role bypassrls; create role supabase_auth_admin;
+  create role project login createrole bypassrls password 'project-password';
+"""
+"""Its login is no superuser and bypasses row level security."""
 
 
 @pytest.fixture
@@ -99,6 +104,28 @@ async def test_a_login_that_owns_nothing_works_as_a_member_of_both(
         submitted = await running.submit()
         await succeed(running.runtime)
         assert (await running.http.get(f"/tasks/{submitted['id']}")).json()["status"] == "succeeded"
+
+
+async def test_what_a_supabase_project_grants_by_default_is_taken_back(own_servers: Servers) -> None:
+    admin = await asyncpg.connect(own_servers.postgres.url)
+    await admin.execute(SUPABASE)
+    await admin.execute("create database project owner project")
+    url = own_servers.postgres.url.replace("postgres:postgres-password@", "project:project-password@")
+    url = url.replace("/postgres?", "/project?")
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as project:
+        for things in ("tables", "sequences", "functions"):
+            await project.execute(f"alter default privileges grant all on {things} to anon, authenticated")
+        await migrate(url)
+        assert await project.fetchval("select to_regprocedure('auth.uid()')") is None, "Supabase brings its own"
+        browsers = "grantee in ('anon', 'authenticated') and table_schema = 'public'"
+        assert await project.fetch(f"select from information_schema.role_table_grants where {browsers}") == []
+        kinds = f"select distinct grantee, privilege_type from information_schema.column_privileges where {browsers}"
+        assert [tuple(row) for row in await project.fetch(kinds)] == [("authenticated", "SELECT")]
+        mine = "select proname from pg_proc where proname like 'orchestrator_%'"
+        called = f"{mine} and has_function_privilege('anon', oid, 'execute')"
+        assert [row["proname"] for row in await project.fetch(called)] == ["orchestrator_tenant"]
+        assert await project.fetchval("select has_sequence_privilege('anon', 'orchestrator_epoch', 'usage')") is False
+    await admin.close()
 
 
 async def test_who_may_not_join_the_roles_is_told_so(owned_url: str, own_servers: Servers) -> None:

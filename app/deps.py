@@ -1,7 +1,6 @@
 """What a route needs to know about its request: the runtime, the caller, the id in the path, the page asked for."""
 
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,14 +10,12 @@ from pydantic import SecretStr
 
 from app.access import NEEDED
 from app.webhooks.source import Source
-from orchestrator.domain.errors import Forbidden, InvalidInput, Issue, NotConfigured, Unauthorized
-from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id
+from orchestrator.domain.errors import Forbidden, NotConfigured, Unauthorized
+from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id, parse_tenant
 from orchestrator.domain.principal import Principal, admin
 from orchestrator.operations.request import Origin
 from orchestrator.operations.submit import Intake
 from orchestrator.runtime import Runtime
-
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +75,7 @@ def origin_of(request: Request, tenant: Tenant) -> Origin:
 def _tenant(header: bytes | None) -> Tenant:
     if header is None:
         return DEFAULT_TENANT
-    name = header.decode("latin-1")
-    if not _TENANT.fullmatch(name):
-        fix = "send 1 to 64 of the characters A-Z a-z 0-9 _ . -, or leave the header out"
-        raise InvalidInput(f"the header Aurea-Tenant names no tenant: {fix}", [Issue("/headers/Aurea-Tenant", fix)])
-    return Tenant(name)
+    return parse_tenant(header.decode("latin-1"), "/headers/Aurea-Tenant")
 
 
 async def _runtime(request: Request) -> Runtime:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from app import shapes
 from app.deps import PrincipalOf, RuntimeOf
 from app.render import answer, page
+from orchestrator.domain.principal import Scope
 from orchestrator.operations import pause as pausing
 from orchestrator.operations import read
 from orchestrator.queue.port import QueueFigures
@@ -23,8 +24,13 @@ QueueName = Annotated[str, Depends(_name)]
 
 @router.get("/queues", operation_id="queues_list", response_model=shapes.Page[shapes.Queue])
 async def list_queues(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
-    """List the queues: tasks due and held by nobody, the age of the first in order, tasks running, paused or not."""
-    return page([_document(figures) for figures in await read.queues(runtime)])
+    """List the queues: tasks due and held by nobody, the age of the first in order, tasks running, paused or not.
+
+    Queues belong to the system, and the figures are those of all tenants together. Names that callers made up are
+    shown with the scope `system:read` alone; without it there are `default` and the queues of handlers.
+    """
+    figures = await read.queues(runtime, every=Scope.SYSTEM_READ in principal.scopes)
+    return page([_document(each) for each in figures])
 
 
 @router.post("/queues/{name}/pause", operation_id="queues_pause", response_model=shapes.Paused)

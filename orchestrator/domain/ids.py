@@ -7,17 +7,19 @@ millisecond of one process. Text order is creation order, which the queue uses t
 import re
 from typing import NewType
 
-from orchestrator.domain.errors import InvalidId
+from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
 
 TaskId = NewType("TaskId", str)
 """Lower-case, hyphenated UUIDv7."""
 Tenant = NewType("Tenant", str)
+"""On whose behalf; from outside by `parse_tenant` alone."""
 WorkerId = NewType("WorkerId", str)
 Fence = NewType("Fence", int)
 """A number that only grows; the writes of an older one change nothing."""
 
 DEFAULT_TENANT = Tenant("default")
 _TAIL_BITS = 74
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -27,6 +29,17 @@ def task_id(unix_ms: int, tail: int) -> TaskId:
     high, low = tail >> 62, tail & ((1 << 62) - 1)
     text = f"{(unix_ms << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low:032x}"
     return TaskId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def parse_tenant(text: str, pointer: str) -> Tenant:
+    """Return the tenant that a text names, wherever it comes from: a header, a token, a configuration, a command.
+
+    Raises InvalidInput at the pointer. The empty name is none: in tables of sums it stands for the whole system.
+    """
+    if not _TENANT.fullmatch(text):
+        fix = "a tenant's name has 1 to 64 of the characters A-Z a-z 0-9 _ . -"
+        raise InvalidInput(f"{text[:64]!r} names no tenant: {fix}", [Issue(pointer, fix)])
+    return Tenant(text)
 
 
 def parse_task_id(text: str) -> TaskId:

@@ -43,12 +43,12 @@ class Artifacts:
 
     async def artifacts(self, tenant: Tenant, task_id: TaskId, after: str | None, limit: int) -> list[StoredArtifact]:
         """Return a task's artifacts, the oldest first, behind the id `after`."""
-        rows = await self._database.rows(_SQL["artifacts"], tenant, task_id, after, limit)
+        rows = await self._database.of(tenant).rows(_SQL["artifacts"], tenant, task_id, after, limit)
         return [_artifact_of(row) for row in rows]
 
     async def artifact(self, tenant: Tenant, task_id: TaskId, artifact_id: str) -> StoredArtifact | None:
         """Return one; None when this task of this tenant has none of this id."""
-        row = await self._database.row(_SQL["artifact"], tenant, task_id, artifact_id)
+        row = await self._database.of(tenant).row(_SQL["artifact"], tenant, task_id, artifact_id)
         return None if row is None else _artifact_of(row)
 
     async def leftovers(self, files: Sequence[FileKey], made_before: datetime) -> list[FileKey]:

@@ -35,7 +35,7 @@ class History:
 
     async def runs(self, tenant: Tenant, task_id: TaskId) -> list[Run]:
         """Return the attempts, oldest first."""
-        return [run_of(row) for row in await self._database.rows(_SQL["runs"], tenant, task_id)]
+        return [run_of(row) for row in await self._database.of(tenant).rows(_SQL["runs"], tenant, task_id)]
 
     async def events(
         self, tenant: Tenant, task_id: TaskId, after: int, limit: int, kinds: Sequence[EventKind] | None = None
@@ -43,5 +43,6 @@ class History:
         """Return the next events behind a place, stored ones and statuses in one order; the end is not among them."""
         fence, number = divmod(after, SPAN)
         wanted = None if kinds is None else list(kinds)
-        rows = await self._database.rows(_SQL["events"], tenant, task_id, fence, number, wanted, limit)
+        asked = (task_id, fence, number, wanted, limit)
+        rows = await self._database.of(tenant).rows(_SQL["events"], tenant, *asked)
         return [event_of(task_id, row) for row in rows]

@@ -2,6 +2,7 @@
 
 What was applied stands where the Supabase CLI keeps it, so either of the two may apply the next one. Each file is one
 transaction, taken under a lock: any number of processes may call at once, and one that dies leaves whole files only.
+On a Postgres that is not Supabase's the roles and functions that its policies name are made first.
 """
 
 from pathlib import Path
@@ -60,6 +61,7 @@ async def _apply_next(connection: asyncpg.Connection, files: dict[str, Path]) ->
             return None
         path = files[version]
         text = path.read_text()
+        await connection.execute(_SQL["stand_in"])
         try:
             await connection.execute(text)
         except asyncpg.PostgresError as error:

@@ -21,7 +21,7 @@ class Moves:
 
     async def cancel(self, tenant: Tenant, task_id: TaskId, fence: Fence) -> Task | None:
         """End a task and its open run; None when there is no such task or it is final already."""
-        row = await self._database.row(_SQL["cancel"], tenant, task_id, fence)
+        row = await self._database.of(tenant).row(_SQL["cancel"], tenant, task_id, fence)
         return None if row is None else task_of(row)
 
     async def reopen(
@@ -40,7 +40,8 @@ class Moves:
         An `expires_at` that has passed is forgotten. A key that was let go stays free. Steps that have succeeded are
         kept, but for `from_step` and all later ones, or with `start_over` for all.
         """
-        rows = await self._unhurried.rows(_SQL["reopen"], tenant, ids, run_ats, fence, only_dead, from_step, start_over)
+        asked = (ids, run_ats, fence, only_dead, from_step, start_over)
+        rows = await self._unhurried.of(tenant).rows(_SQL["reopen"], tenant, *asked)
         return [task_of(row) for row in rows]
 
     async def expiring(self, limit: int) -> list[TaskId]:

@@ -64,20 +64,24 @@ class Spending:
         noted = await self._database.value(_SQL["note_warning"], standing.tenant or _SYSTEM, standing.day, percentage)
         return noted is True
 
-    async def standing(self, tenant: Tenant, *, day_limit_nano: int) -> list[Standing]:
-        """Return how today's limits stand: the system's and the tenant's."""
-        return [_standing_of(row) for row in await self._database.rows(_SQL["standing"], tenant, day_limit_nano)]
+    async def standing(self, tenant: Tenant | None, *, day_limit_nano: int) -> Standing:
+        """Return how today's limit of a tenant, or of the whole system, stands."""
+        database = self._database if tenant is None else self._database.of(tenant)
+        (row,) = await database.rows(_SQL["standing"], tenant or _SYSTEM, day_limit_nano)
+        return _standing_of(row)
 
     async def usage_by_model(self, tenant: Tenant | None) -> list[ModelUse]:
         """Return what a tenant's calls of today came to by model, or everybody's; the dearest first."""
-        return [ModelUse(**row) for row in await self._database.rows(_SQL["usage_by_model"], tenant)]
+        database = self._database if tenant is None else self._database.of(tenant)
+        return [ModelUse(**row) for row in await database.rows(_SQL["usage_by_model"], tenant)]
 
     async def set_budget(self, tenant: Tenant | None, limit_nano: int | None) -> None:
         """Set what a tenant, or the whole system, may spend in a day; None: as if none had ever been set.
 
         Tasks that wait for money are due at once.
         """
-        await self._database.change(_SQL["set_budget"], tenant or _SYSTEM, limit_nano)
+        database = self._database if tenant is None else self._database.of(tenant)
+        await database.change(_SQL["set_budget"], tenant or _SYSTEM, limit_nano)
 
     async def forget_usage(self, before: date, limit: int) -> int:
         """Delete the usage of days before one, at most so many calls of it; return how many."""

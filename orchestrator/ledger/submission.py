@@ -1,7 +1,8 @@
 """Submission: new tasks, each at most once.
 
 A row is known again by its id, so a batch whose commit is unknown may be sent again as it is. A task whose key is
-held by another is not stored; who holds it is the answer.
+held by another is not stored; who holds it is the answer. Of a batch each tenant's tasks are stored, and its keys
+looked up, behind that tenant's wall.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,14 @@ from typing import Any
 import asyncpg
 import orjson
 
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.statements import load
 
 _SQL = load("submission")
+_TENANTS_AT_ONCE = 50
+"""Each takes two round trips: so many fit into the time of one statement, also to a server that is far away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +49,34 @@ class Submission:
         existing: dict[TaskId, Existing] = {}
         waiting = _by_key(tasks)
         # What is neither stored nor refused lost its holder meanwhile, and is tried again.
-        while waiting and await self._database.change(_SQL["insert"], *_columns(waiting), False) < len(waiting):
+        while waiting and await self._insert(waiting, aside=False) < len(waiting):
             waiting = await self._refuse(waiting, existing)
         return [existing.get(task.id, _INSERTED) for task in tasks]
 
     async def insert_aside(self, tasks: Sequence[NewTask]) -> None:
         """Store tasks whose keys answer for others, and go on doing so."""
-        await self._database.change(_SQL["insert"], *_columns(tasks), True)
+        await self._insert(tasks, aside=True)
+
+    async def _insert(self, tasks: Sequence[NewTask], *, aside: bool) -> int:
+        """Return how many were stored. One transaction, unless there are very many tenants."""
+        stored, tenants = 0, list(_by_tenant(tasks).items())
+        for first in range(0, len(tenants), _TENANTS_AT_ONCE):
+            some = {tenant: (*_columns(own), aside) for tenant, own in tenants[first : first + _TENANTS_AT_ONCE]}
+            stored += await self._database.change_of_each(_SQL["insert"], some)
+        return stored
 
     async def _refuse(self, tasks: Sequence[NewTask], existing: dict[TaskId, Existing]) -> list[NewTask]:
         """Note who holds the keys of tasks that were not stored; return those whose key is free now."""
+        free: list[NewTask] = []
+        for tenant, own in _by_tenant(tasks).items():
+            free += await self._refuse_of(tenant, own, existing)
+        return free
+
+    async def _refuse_of(
+        self, tenant: Tenant, tasks: Sequence[NewTask], existing: dict[TaskId, Existing]
+    ) -> list[NewTask]:
         free, expired = [], []
-        for task, holder in zip(tasks, await self._holders(tasks), strict=True):
+        for task, holder in zip(tasks, await self._holders(tenant, tasks), strict=True):
             if holder["stored"]:
                 continue
             if holder["id"] is None:
@@ -68,19 +87,20 @@ class Submission:
             else:
                 existing[task.id] = Existing(TaskId(holder["id"]), holder["fingerprint"])
         if expired:
-            await self._release(expired)
+            await self._database.of(tenant).change(_SQL["release"], tenant, expired)
         return free
 
-    async def _holders(self, tasks: Sequence[NewTask]) -> list[asyncpg.Record]:
-        return await self._database.rows(
-            _SQL["holders"],
-            [task.id for task in tasks],
-            [task.tenant for task in tasks],
-            [task.idempotency_key for task in tasks],
-        )
+    async def _holders(self, tenant: Tenant, tasks: Sequence[NewTask]) -> list[asyncpg.Record]:
+        ids, keys = [task.id for task in tasks], [task.idempotency_key for task in tasks]
+        return await self._database.of(tenant).rows(_SQL["holders"], tenant, ids, keys)
 
-    async def _release(self, ids: Sequence[str]) -> None:
-        await self._database.change(_SQL["release"], ids)
+
+def _by_tenant(tasks: Sequence[NewTask]) -> dict[Tenant, list[NewTask]]:
+    """Each tenant's, in the order of the first of them."""
+    groups: dict[Tenant, list[NewTask]] = {}
+    for task in tasks:
+        groups.setdefault(task.tenant, []).append(task)
+    return groups
 
 
 def _by_key(tasks: Sequence[NewTask]) -> Sequence[NewTask]:

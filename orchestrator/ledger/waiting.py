@@ -46,18 +46,19 @@ class Waiting:
         """Queue those of these tasks whose wait is over, and return them."""
         return [row["id"] for row in await self._database.rows(_SQL["wake"], ids)]
 
-    async def wait_of(self, task_id: TaskId) -> Wait | None:
+    async def wait_of(self, tenant: Tenant, task_id: TaskId) -> Wait | None:
         """Return what a task waits for."""
-        row = await self._database.row(_SQL["wait_of"], task_id)
+        row = await self._database.of(tenant).row(_SQL["wait_of"], tenant, task_id)
         if row is None:
             return None
         return Wait(
             tuple(row["awaited"] or ()), row["awaits_all"], row["run_at"], row["awaits_lock"], row["awaits_money"]
         )
 
-    async def live_among(self, ids: Sequence[TaskId]) -> list[tuple[TaskId, State]]:
-        """Return those of these tasks that have not ended, and how they stand."""
-        return [(row["id"], State(row["status"])) for row in await self._database.rows(_SQL["live_among"], ids)]
+    async def live_among(self, tenant: Tenant, ids: Sequence[TaskId]) -> list[tuple[TaskId, State]]:
+        """Return those of these tasks of the tenant that have not ended, and how they stand."""
+        rows = await self._database.of(tenant).rows(_SQL["live_among"], tenant, ids)
+        return [(row["id"], State(row["status"])) for row in rows]
 
     async def parents_of(self, ids: Sequence[TaskId]) -> list[TaskId]:
         """Return the tasks that called these."""
@@ -95,5 +96,5 @@ class Waiting:
 
     async def lock_holder(self, tenant: Tenant, name: str) -> TaskId | None:
         """Return the task that a lock was given to last."""
-        holder: TaskId | None = await self._database.value(_SQL["lock_holder"], tenant, name)
+        holder: TaskId | None = await self._database.of(tenant).value(_SQL["lock_holder"], tenant, name)
         return holder

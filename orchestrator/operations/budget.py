@@ -44,14 +44,18 @@ async def release_dead(runtime: Runtime) -> int:
 
 async def read(runtime: Runtime, tenant: Tenant, *, whole: bool) -> Budget:
     """Return today's money of a tenant, and of the whole system if that is asked for. Raises Unavailable."""
-    limits = await runtime.ledger.standing(tenant, day_limit_nano=runtime.limits.day_budget_nano)
-    system, own = limits
+    own = await _account(runtime, tenant)
     return Budget(
-        day=own.day,
-        resets_at=next_day_at(own.day),
-        tenant=Account(own, await runtime.ledger.usage_by_model(tenant)),
-        system=Account(system, await runtime.ledger.usage_by_model(None)) if whole else None,
+        day=own.standing.day,
+        resets_at=next_day_at(own.standing.day),
+        tenant=own,
+        system=await _account(runtime, None) if whole else None,
     )
+
+
+async def _account(runtime: Runtime, tenant: Tenant | None) -> Account:
+    standing = await runtime.ledger.standing(tenant, day_limit_nano=runtime.limits.day_budget_nano)
+    return Account(standing, await runtime.ledger.usage_by_model(tenant))
 
 
 async def set_limit(runtime: Runtime, tenant: Tenant | None, usd_per_day: float | None) -> None:

@@ -5,7 +5,7 @@ Every read names the tenant; what belongs to another answers as unknown.
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -16,7 +16,7 @@ from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
 from orchestrator.domain.ids import TaskId, Tenant, parse_task_id
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.steps import StepView
-from orchestrator.domain.task import Run, Task
+from orchestrator.domain.task import DEFAULT_QUEUE, Run, Task
 from orchestrator.operations.recall import ended, newest, recall
 from orchestrator.operations.standby import leave
 from orchestrator.queue.port import Live, QueueFigures
@@ -113,12 +113,35 @@ async def opening(runtime: Runtime, task: Task) -> Event | None:
     return Event(task.id, live.fence, OPENING, EventKind.STATUS, body, at)
 
 
-async def queues(runtime: Runtime) -> list[QueueFigures]:
-    return await runtime.queue.queues()
+async def queues(runtime: Runtime, *, every: bool) -> list[QueueFigures]:
+    """Return the figures of the queues, which all tenants share; without `every`, of those that are no tenant's words.
+
+    A caller may name any queue, so its name may tell of its tenant. The default queue and those of handlers do not.
+    """
+    figures = await runtime.queue.queues()
+    public = {DEFAULT_QUEUE, *(handler.queue for handler in runtime.handlers.values())}
+    return [each for each in figures if every or each.name in public]
 
 
-async def workers(runtime: Runtime) -> list[WorkerCard]:
-    return await runtime.presence.workers()
+async def workers(runtime: Runtime, tenant: Tenant | None = None) -> list[WorkerCard]:
+    """Return who is alive, and of what each runs the tenant's own tasks; with None all."""
+    cards = await runtime.presence.workers()
+    if tenant is None:
+        return cards
+    running = [task_id for card in cards for task_id in card.running]
+    own = await _own(runtime, tenant, running) if running else set[TaskId]()
+    return [replace(card, running=tuple(task for task in card.running if task in own)) for card in cards]
+
+
+async def _own(runtime: Runtime, tenant: Tenant, ids: Sequence[TaskId]) -> set[TaskId]:
+    """None of them while Postgres is away: it alone knows of all of them whose they are."""
+    if runtime.standby.postgres.silent:
+        return set()
+    try:
+        return await runtime.ledger.own(tenant, ids)
+    except Unavailable as away:
+        leave(runtime, runtime.standby.postgres, away)
+        return set()
 
 
 async def _known(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:

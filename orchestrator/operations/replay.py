@@ -37,7 +37,7 @@ async def retry(
     if task.status not in FINAL:  # found out before a fence is spent on it
         raise Conflict(f"the task is {task.status.value}; only a task that has ended can be run again")
     if from_step is not None:
-        await _check_step(runtime, task_id, from_step)
+        await _check_step(runtime, tenant, task_id, from_step)
     reopened = await _reopen(
         runtime, tenant, [task_id], rate_per_second=None, from_step=from_step, start_over=start_over
     )
@@ -49,14 +49,14 @@ async def retry(
 
 async def _cancel_abandoned(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:
     """Cancel children that run on and that no step of the task knows any more."""
-    known = {step.child_id for step in (await runtime.ledger.steps(task_id)).values()}
+    known = {step.child_id for step in await runtime.ledger.list_steps(tenant, task_id)}
     for child_id in await runtime.ledger.called_children([task_id]):
         if child_id not in known:
             await cancel_orphan(runtime, tenant, child_id)
 
 
-async def _check_step(runtime: Runtime, task_id: TaskId, name: str) -> None:
-    known = await runtime.ledger.steps(task_id)
+async def _check_step(runtime: Runtime, tenant: Tenant, task_id: TaskId, name: str) -> None:
+    known = [step.name for step in await runtime.ledger.list_steps(tenant, task_id)]
     if name not in known:
         listed = ", ".join(repr(step) for step in known) or "none"
         raise InvalidInput(

@@ -44,10 +44,10 @@ async def why(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Why:
 
 async def _waiting(runtime: Runtime, task: Task) -> Why:
     """What a parked task waits for."""
-    wait = await runtime.ledger.wait_of(task.id)
+    wait = await runtime.ledger.wait_of(task.tenant, task.id)
     due_at = None if wait is None else wait.wake_at
     if wait is not None and wait.children:
-        live = await runtime.ledger.live_among(wait.children)
+        live = await runtime.ledger.live_among(task.tenant, wait.children)
         which = ", ".join(f"{task_id} ({status.value})" for task_id, status in live[:3])
         more = f" and {len(live) - 3} more" if len(live) > 3 else ""
         return Why(task.status, "waiting_for_children", f"it waits for its child {which}{more}", due_at=due_at)

@@ -66,6 +66,19 @@ def steps(tables: Tables, sql: str, task_id: str) -> list[Row]:
     ]  # fmt: skip
 
 
+def list_steps(tables: Tables, sql: str, tenant: str, task_id: str) -> list[Row]:
+    """Steps alone: nobody calls, nobody sleeps."""
+    if task_id not in tables.tasks or tables.tasks[task_id]["tenant"] != tenant:
+        return []
+    return [
+        {
+            "name": step["name"], "kind": "step", "status": "finished", "answer": step["result"], "error": None,
+            "child_id": None, "wake_at": None, "fence": step["fence"], "at": tables.now(),
+        }
+        for (owner, _), step in tables.steps.items() if owner == task_id
+    ]  # fmt: skip
+
+
 def repeated(tables: Tables, sql: str, *columns: Any) -> list[int]:
     """Which of these writes were accepted earlier."""
     places = []
@@ -89,5 +102,6 @@ def repeated(tables: Tables, sql: str, *columns: Any) -> list[int]:
 STATEMENTS: dict[str, tuple[Callable[..., Any], ...]] = {
     "attempts": (save_step, steps),
     "history": (tell,),
+    "reading": (list_steps,),
     "relaying": (late_events, save_steps, repeated),
 }

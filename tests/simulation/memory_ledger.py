@@ -4,7 +4,7 @@ The model answers for single statements, each at one go, as Postgres does; what 
 happens between two of them, is the product's own code.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,13 @@ class MemoryDatabase:
         return await self._ask(name, arguments, partial(statement, self._tables, sql, *arguments))
 
     rows = row = value = change = _answer
+
+    def of(self, _: str) -> "MemoryDatabase":
+        """The models look at the tenant themselves."""
+        return self
+
+    async def change_of_each(self, sql: str, arguments: Mapping[str, tuple[Any, ...]]) -> int:
+        return sum([await self._answer(sql, *own) for own in arguments.values()])
 
 
 def memory_ledger(tables: Tables, ask: Ask | None = None) -> PostgresLedger:

@@ -22,15 +22,15 @@ def insert(tables: Tables, sql: str, *arguments: Any) -> int:
     return stored
 
 
-def holders(tables: Tables, sql: str, *columns: Any) -> list[Row]:
+def holders(tables: Tables, sql: str, tenant: str, ids: list[str], keys: list[str | None]) -> list[Row]:
     found = []
-    for asked in rows_of(sql, columns):
-        holder = tables.keys.get((asked["tenant"], asked["idempotency_key"]))
+    for task_id, key in zip(ids, keys, strict=True):
+        holder = tables.keys.get((tenant, key))
         row = tables.tasks[holder] if holder is not None else None
         expires_at = None if row is None else row["key_expires_at"]
         found.append(
             {
-                "stored": asked["id"] in tables.tasks,
+                "stored": task_id in tables.tasks,
                 "id": holder,
                 "fingerprint": None if row is None else row["fingerprint"],
                 "expired": expires_at is not None and expires_at <= tables.now(),
@@ -39,10 +39,15 @@ def holders(tables: Tables, sql: str, *columns: Any) -> list[Row]:
     return found
 
 
-def release(tables: Tables, sql: str, ids: list[str]) -> int:
+def release(tables: Tables, sql: str, tenant: str, ids: list[str]) -> int:
     released = 0
     for row in tables.these(ids):
-        if row["key_held"] and row["key_expires_at"] is not None and row["key_expires_at"] <= tables.now():
+        if (
+            row["tenant"] == tenant
+            and row["key_held"]
+            and row["key_expires_at"] is not None
+            and row["key_expires_at"] <= tables.now()
+        ):
             tables.change("release", row, key_held=False)
             released += 1
     return released

@@ -123,7 +123,7 @@ async def test_what_a_vanished_attempt_held_is_free_with_its_lease(ledger: Postg
     held, live = await reserve(ledger, lost), await reserve(ledger, await run(ledger), 2 * NANO)
     assert await ledger.dead_reservations(10) == []
     await ledger.settle([crashed(task, 9, lost=5)])
-    assert (await ledger.standing(TENANT, day_limit_nano=DEFAULT))[0].reserved_nano == 2 * NANO
+    assert (await ledger.standing(None, day_limit_nano=DEFAULT)).reserved_nano == 2 * NANO
     assert await ledger.dead_reservations(10) == [held.id]
     await ledger.start([claim_of(task, 10, 2)])
     assert await ledger.dead_reservations(10) == [held.id]
@@ -220,7 +220,7 @@ async def test_a_call_and_the_ending_of_its_callers_cannot_deadlock(ledger: Post
 async def test_a_limit_that_was_set_stands_before_the_default(ledger: PostgresLedger) -> None:
     await ledger.set_budget(None, 2 * NANO)
     await ledger.set_budget(TENANT, 3 * NANO)
-    limits = await ledger.standing(TENANT, day_limit_nano=DEFAULT)
+    limits = [await ledger.standing(whose, day_limit_nano=DEFAULT) for whose in (None, TENANT)]
     assert [limit.limit_nano for limit in limits] == [2 * NANO, 3 * NANO]
     assert isinstance(await ask(ledger, await run(ledger), 3 * NANO), Standing)
     await ledger.set_budget(None, None)

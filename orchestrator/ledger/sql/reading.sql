@@ -4,10 +4,10 @@ select {task} from orchestrator_tasks where tenant = $1::text and id = $2::uuid
 -- name: page
 -- Each state is a stretch of the index (tenant, status, id), walked from its newest task; the newest of all of them are
 -- the page. Comparing rows leaves no other way to walk: with plain equality a rare state is looked for in all tasks.
-select {task}
+select t.id::text
 from unnest($2::text[]::orchestrator_state[]) as wanted (state)
 cross join lateral (
-  select *
+  select t.id
   from orchestrator_tasks t
   where (t.tenant, t.status, t.id) < ($1::text, wanted.state, $3::uuid)
     and (t.tenant, t.status, t.id) >= ($1::text, wanted.state, $4::uuid)
@@ -25,7 +25,7 @@ limit $10::integer
 
 -- name: page_of_few
 -- A tag or a parent leaves few: they are gathered by its index and sorted.
-select {task}
+select t.id::text
 from orchestrator_tasks t
 where t.tenant = $1::text and t.status = any($2::text[]::orchestrator_state[]) and t.id < $3::uuid and t.id >= $4::uuid
   and ($5::timestamptz is null or t.created_at >= $5::timestamptz)
@@ -38,6 +38,15 @@ where t.tenant = $1::text and t.status = any($2::text[]::orchestrator_state[]) a
   and ($12::uuid is null or t.parent_id = $12::uuid)
 order by t.id desc
 limit $10::integer
+
+-- name: these
+select {task}
+from orchestrator_tasks
+where tenant = $1::text and id = any($2::uuid[])
+order by orchestrator_tasks.id desc
+
+-- name: own
+select id::text from orchestrator_tasks where tenant = $1::text and id = any($2::uuid[])
 
 -- name: list_steps
 select s.name, s.kind, s.child_id::text, s.wake_at, s.fence, s.finished_at as at,

@@ -134,20 +134,18 @@ where tenant = $1::text and day = $2::date and warned < $3::smallint
 returning true
 
 -- name: standing
--- Today's, for the whole system ('') and a tenant. Only reservations of attempts that run are counted.
-select case scope.tenant when '' then 'day' else 'tenant' end as scope, scope.tenant, today.day,
-  coalesce(b.limit_nano, case scope.tenant when '' then $2::bigint end) as limit_nano,
+-- Today's, for a tenant or the whole system (''). Only reservations of attempts that run are counted.
+select case $1::text when '' then 'day' else 'tenant' end as scope, $1::text as tenant, today.day,
+  coalesce(b.limit_nano, case $1::text when '' then $2::bigint end) as limit_nano,
   coalesce(c.spent_nano, 0) as spent_nano, coalesce(c.warned, 0) as warned, (
     select coalesce(sum(r.amount_nano), 0)::bigint
     from orchestrator_reservations r
     join orchestrator_tasks t on t.id = r.task_id and t.fence = r.fence and t.status = 'running'
-    where r.day = today.day and scope.tenant in ('', r.tenant)
+    where r.day = today.day and $1::text in ('', r.tenant)
   ) as reserved_nano
 from (select (now() at time zone 'utc')::date as day) as today
-cross join unnest(array['', $1::text]) as scope (tenant)
-left join orchestrator_spending c on c.tenant = scope.tenant and c.day = today.day
-left join orchestrator_budgets b on b.tenant = scope.tenant
-order by scope.tenant
+left join orchestrator_spending c on c.tenant = $1::text and c.day = today.day
+left join orchestrator_budgets b on b.tenant = $1::text
 
 -- name: usage_by_model
 -- Today's calls of one tenant, or of all.

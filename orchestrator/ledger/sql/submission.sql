@@ -32,15 +32,15 @@ select
   h.id::text,
   h.fingerprint,
   coalesce(h.key_expires_at <= now(), false) as expired
-from unnest($1::uuid[], $2::text[], $3::text[]) with ordinality as n (id, tenant, idempotency_key, place)
-left join orchestrator_tasks h on h.tenant = n.tenant and h.idempotency_key = n.idempotency_key and h.key_held
+from unnest($2::uuid[], $3::text[]) with ordinality as n (id, idempotency_key, place)
+left join orchestrator_tasks h on h.tenant = $1::text and h.idempotency_key = n.idempotency_key and h.key_held
 order by n.place
 
 -- name: release
 with held as materialized (
   select id
   from orchestrator_tasks
-  where id = any($1::uuid[]) and key_held and key_expires_at <= now()
+  where tenant = $1::text and id = any($2::uuid[]) and key_held and key_expires_at <= now()
   order by id
   for no key update
 )

@@ -65,12 +65,12 @@ returning t.id::text
 -- name: wait_of
 select run_at, awaited::text[] as awaited, awaits_all, awaits_lock, awaits_money
 from orchestrator_tasks
-where id = $1::uuid and status = 'waiting'
+where tenant = $1::text and id = $2::uuid and status = 'waiting'
 
 -- name: live_among
 select id::text, status::text
 from orchestrator_tasks
-where id = any($1::uuid[]) and status < 'succeeded'
+where tenant = $1::text and id = any($2::uuid[]) and status < 'succeeded'
 order by orchestrator_tasks.id
 
 -- name: parents_of

@@ -2,7 +2,6 @@
 
 import hmac
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import SecretStr
 
 from app.access import NEEDED
-from app.webhooks.source import Source
+from app.webhooks.register import Register
 from orchestrator.domain.errors import Forbidden, InvalidInput, Issue, NotConfigured, Unauthorized
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id
 from orchestrator.domain.principal import Principal, admin
@@ -28,15 +27,10 @@ class Desk:
     runtime: Runtime
     intake: Intake
     token: SecretStr | None
-    sources: Mapping[str, Source]
-    secrets: Mapping[str, SecretStr | None]
-    """What webhook sources sign with, by the name of the environment variable."""
+    register: Register
+    """Where webhooks may come from."""
     sse: bool
     metrics: bool
-
-    def secret_of(self, variable: str) -> str | None:
-        secret = self.secrets.get(variable)
-        return None if secret is None else secret.get_secret_value()
 
 
 def desk_of(request: Request) -> Desk:

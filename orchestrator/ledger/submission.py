@@ -5,7 +5,7 @@ held by another is not stored; who holds it is the answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import asyncpg
@@ -44,15 +44,24 @@ class Submission:
         A key whose time is over is free. A crash half-way leaves each task stored or not, never half.
         """
         existing: dict[TaskId, Existing] = {}
-        waiting = _by_key(tasks)
-        # What is neither stored nor refused lost its holder meanwhile, and is tried again.
-        while waiting and await self._database.change(_SQL["insert"], *_columns(waiting), False) < len(waiting):
-            waiting = await self._refuse(waiting, existing)
+        for kind in _kinds(_by_key(tasks)):
+            waiting = kind
+            # What is neither stored nor refused lost its holder meanwhile, and is tried again.
+            while waiting and await self._store(waiting, aside=False) < len(waiting):
+                waiting = await self._refuse(waiting, existing)
         return [existing.get(task.id, _INSERTED) for task in tasks]
 
     async def insert_aside(self, tasks: Sequence[NewTask]) -> None:
         """Store tasks whose keys answer for others, and go on doing so."""
-        await self._database.change(_SQL["insert"], *_columns(tasks), True)
+        for kind in _kinds(tasks):
+            await self._store(kind, aside=True)
+
+    async def _store(self, tasks: Sequence[NewTask], aside: bool) -> int:
+        arrivals = [task.arrival for task in tasks if task.arrival is not None]
+        if not arrivals:
+            return await self._database.change(_SQL["insert"], *_columns(tasks), aside)
+        marks = [list(column) for column in zip(*map(astuple, arrivals), strict=True)]
+        return await self._database.change(_SQL["insert_delivered"], *_columns(tasks), aside, *marks)
 
     async def _refuse(self, tasks: Sequence[NewTask], existing: dict[TaskId, Existing]) -> list[NewTask]:
         """Note who holds the keys of tasks that were not stored; return those whose key is free now."""
@@ -81,6 +90,15 @@ class Submission:
 
     async def _release(self, ids: Sequence[str]) -> None:
         await self._database.change(_SQL["release"], ids)
+
+
+def _kinds(tasks: Sequence[NewTask]) -> list[Sequence[NewTask]]:
+    """Those that came by webhook apart: each is stored with the record of its delivery."""
+    if all(task.arrival is None for task in tasks):
+        return [tasks]
+    plain = [task for task in tasks if task.arrival is None]
+    delivered = [task for task in tasks if task.arrival is not None]
+    return [plain, delivered] if plain else [delivered]
 
 
 def _by_key(tasks: Sequence[NewTask]) -> Sequence[NewTask]:

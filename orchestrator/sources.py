@@ -50,7 +50,7 @@ class Hmac(BaseModel):
     id_header: HeaderName | None = None
     """Holds the delivery's id; without one the id is a hash of what was signed."""
     signed: Annotated[str, Field(max_length=200)] = ""
-    """What is signed: text with {body}, {timestamp} and {id}. By itself the body, behind a timestamp if there is one."""
+    """What is signed, with {body}, {timestamp} and {id}. By itself the body, behind the timestamp if there is one."""
     event_header: HeaderName | None = None
     event_field: Annotated[str, Field(min_length=1, max_length=100)] = "event"
     """The field of the body that names the event, where no header does."""

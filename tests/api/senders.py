@@ -210,15 +210,14 @@ def _spoilt(good: bytes, sender: Sender) -> Iterator[tuple[str, bytes]]:
         # In base64 the last character before the padding has bits that mean nothing: the spelling counts as well.
         yield f"flip {place}", good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
     bare = good.split(b"=", 1)[-1].split(b",")[-1]
-    for name, text in {
+    yield from {
         "empty": b"", "cut": good[:-1], "longer": good + b"0", "doubled": good[:-1] + good[:-1], "bare": b"=" + bare,
         "other prefix": b"sha1=" + bare, "older version": b"v0," + bare, "upper": good.swapcase(), "no comma": b"v1",
         "NUL": b"\x00", "high bytes": b"\xff\xfe\x80", "UTF-8": "sha256=ééé".encode(), "null": b"null", "none": b"None",
         "zeros": b"0" * 64, "long": b"A" * 10_000, "equals": b"=" * 40, "commas": b"," * 40, "brackets": b"[]{}",
         "many": b",".join([b"v1=" + b"0" * 64] * 10_000), "many versions": b" ".join([b"v1,AAAA"] * 10_000),
         "not base64": b"v1,%%%%", "ed25519 of nothing": b"v1a,AAAA", "header in it": good[:10] + b"\r\nX: y",
-    }.items():  # fmt: skip
-        yield name, text
+    }.items()  # fmt: skip
 
 
 def _other_bodies(good: Request) -> Iterator[tuple[str, Request]]:

@@ -205,8 +205,14 @@ def _task(line: _Line, payload: bytes) -> NewTask:
         line.get("parent_id"),
         line.get("always", False),
         called=line.get("called", False),
-        arrival=Arrival(**line["arrival"]) if "arrival" in line else None,
+        arrival=_arrival(line.get("arrival")),
     )
+
+
+def _arrival(line: _Line | None) -> Arrival | None:
+    if line is None:
+        return None
+    return Arrival(line["source"], line["delivery_id"], line["event"], line["scheme"], line["secret"])
 
 
 def _event(line: _Line, values: bytes) -> Told:

@@ -24,9 +24,23 @@ _WRAPPING_BYTES = 4096
 """What a payload holds besides the body: the event, the delivery's id, a few headers."""
 _WIDENING = 2
 """How much longer a text may get as JSON."""
+_TELLING = ("location", "idempotent-replayed")
 
 
-@router.post("/webhooks/{source}", operation_id="webhooks_receive", status_code=202, response_model=shapes.Created)
+_SEEN = {
+    "model": shapes.Task,
+    "description": "The task that it became before; to Slack its challenge, or nothing",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
+
+
+@router.post(
+    "/webhooks/{source}",
+    operation_id="webhooks_receive",
+    status_code=202,
+    response_model=shapes.Created,
+    responses={200: _SEEN},
+)
 async def receive(request: Request) -> Response:
     """Take one delivery: 202 with the task that will process it, 200 with the same task for a repeat.
 
@@ -91,6 +105,3 @@ def _answer(receipt: Receipt, read: Delivery) -> Response:
     if not read.silent:
         return answer
     return Response(headers={name: text for name, text in answer.headers.items() if name in _TELLING})
-
-
-_TELLING = ("location", "idempotent-replayed")

@@ -1,7 +1,6 @@
 """What a route needs to know about its request: the runtime, the caller, the id in the path, the page asked for."""
 
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import SecretStr
 
 from app.access import NEEDED
-from app.webhooks.source import Source
+from app.webhooks.register import Register
 from orchestrator.domain.errors import Forbidden, NotConfigured, Unauthorized
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id, parse_tenant
 from orchestrator.domain.principal import Principal, admin
@@ -25,15 +24,10 @@ class Desk:
     runtime: Runtime
     intake: Intake
     token: SecretStr | None
-    sources: Mapping[str, Source]
-    secrets: Mapping[str, SecretStr | None]
-    """What webhook sources sign with, by the name of the environment variable."""
+    register: Register
+    """Where webhooks may come from."""
     sse: bool
     metrics: bool
-
-    def secret_of(self, variable: str) -> str | None:
-        secret = self.secrets.get(variable)
-        return None if secret is None else secret.get_secret_value()
 
 
 def desk_of(request: Request) -> Desk:

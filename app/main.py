@@ -17,6 +17,7 @@ from app.api import (
     batch,
     budget,
     dead,
+    deliveries,
     handlers,
     health,
     history,
@@ -32,7 +33,7 @@ from app.edge import Edge, trace_id_of
 from app.issues import issues_of, query_refusal
 from app.openapi import describe
 from app.problems import http_problem, problem_of
-from app.webhooks.source import find_sources
+from app.webhooks.register import open_register
 from orchestrator.domain.errors import AureaError, Unavailable
 from orchestrator.operations.patience import log_if_strange
 from orchestrator.operations.submit import Intake
@@ -51,6 +52,7 @@ _ROUTERS = (
     stream.router,
     dead.router,
     dead.replaying,
+    deliveries.router,
     queues.router,
     workers.router,
     budget.router,
@@ -94,13 +96,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
-    sources = find_sources()
     return Desk(
         runtime=runtime,
         intake=intake,
         token=settings.aurea_api_token,
-        sources=sources,
-        secrets={source.variable: getattr(settings, source.variable.lower()) for source in sources.values()},
+        register=open_register(settings),
         sse=settings.enable_sse,
         metrics=settings.enable_metrics,
     )

@@ -49,6 +49,7 @@ ROWS: dict[type[AureaError], Row] = {
     errors.Unauthorized: Row(401, "Unauthorized"),
     errors.Forbidden: Row(403, "Forbidden"),
     errors.SignatureRefused: Row(401, "Signature refused"),
+    errors.SignatureForbidden: Row(403, "Signature refused"),
     errors.AddressRefused: Row(422, "Address refused"),
     errors.NotConfigured: Row(503, "Not configured"),
     errors.RedisEvicts: Row(503, "Redis evicts"),

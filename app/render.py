@@ -4,6 +4,7 @@ Times are RFC 3339 in UTC with a `Z`. Values that are JSON text already are pass
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 from starlette.responses import Response
 
 from orchestrator.domain.artifact import StoredArtifact
+from orchestrator.domain.delivery import DeliveryView
 from orchestrator.domain.events import Event
 from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import Run, Task
@@ -103,6 +105,11 @@ def artifact_document(artifact: StoredArtifact, link: str | None, until: datetim
         "download_url_expires_at": link and until,
         "links": {"self": f"{task}/artifacts/{artifact.file.id}", "task": task},
     }
+
+
+def delivery_document(delivery: DeliveryView) -> dict[str, Any]:
+    links = {"self": f"/deliveries/{delivery.id}", "task": f"/tasks/{delivery.task_id}"}
+    return {**asdict(delivery), "links": links}
 
 
 def event_document(event: Event) -> dict[str, Any]:

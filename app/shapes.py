@@ -144,6 +144,31 @@ class Replayed(BaseModel):
     replayed: int
 
 
+class DeliveryLinks(BaseModel):
+    self: str
+    task: str
+
+
+class Delivery(BaseModel):
+    id: str
+    source: str
+    delivery_id: str = Field(description="Equal for every repeat.")
+    event: str
+    scheme: str = Field(description="How it was proved.")
+    secret: int = Field(description="Which of the source's secrets it was signed with, from 0.")
+    task_id: str = Field(description="The task that it became.")
+    received_at: datetime
+    seen_at: datetime = Field(description="When it, or a repeat of it, last came.")
+    times_seen: int
+    redelivered: int = Field(description="How often it was processed again by hand.")
+    links: DeliveryLinks
+
+
+class DeliveryContent(Delivery):
+    headers: dict[str, str] | None = Field(description="Null once its task is forgotten; so is the body.")
+    body: Any
+
+
 class Queue(BaseModel):
     name: str
     depth: int = Field(description="Tasks that are due and held by nobody.")

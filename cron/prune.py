@@ -5,6 +5,8 @@ from datetime import timedelta
 import structlog
 
 from orchestrator.operations.prune import BATCH, prune
+from orchestrator.operations.receive import BATCH as FORGOTTEN_AT_ONCE
+from orchestrator.operations.receive import forget
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("cron.prune")
@@ -16,4 +18,6 @@ async def run(runtime: Runtime) -> None:
     while batch == BATCH:
         batch = await prune(runtime, before)
         pruned += batch
+    while await forget(runtime) == FORGOTTEN_AT_ONCE:
+        pass
     _log.info("pruned", tasks=pruned, retention_days=runtime.limits.retention_days)

@@ -70,6 +70,8 @@ class Rules(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rule: list[Rule] = []
+    sources: list[Any] = []
+    """Where deliveries come from; the API reads those."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from orchestrator.models.prices import Prices, open_prices
 from orchestrator.queue.connect import connect
 from orchestrator.queue.server import RedisServer
 from orchestrator.settings import Settings
+from orchestrator.sources import fault_of, read_sources
 
 _SQL = load("inspection")
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
@@ -78,6 +79,21 @@ def _rules(settings: Settings) -> Iterator[Finding]:
         yield Finding("AUREA_WEBHOOK_RULES", False, f"{rules} cannot be read: {error}")
     else:
         yield Finding("AUREA_WEBHOOK_RULES", True, str(rules))
+        yield from _sources(settings, rules)
+
+
+def _sources(settings: Settings, rules: Path) -> Iterator[Finding]:
+    """Look at the webhook sources that the file of rules declares."""
+    declared = read_sources(rules)
+    for issue in declared.issues:
+        yield Finding("AUREA_WEBHOOK_RULES", False, f"{rules}, {issue.pointer}: {issue.detail}")
+    for source in declared.sources:
+        secret = settings.secret_of(source.secret_variable)
+        if secret is None:
+            told = f"is not set: webhooks of {source.name} are answered with 503"
+            yield Finding(source.secret_variable, False, told)
+        elif fault := fault_of(source, secret.get_secret_value()):
+            yield Finding(source.secret_variable, False, fault)
 
 
 def _templates(settings: Settings) -> Iterator[Finding]:

@@ -158,6 +158,14 @@ class Settings(BaseSettings):
         """The file of routing rules: the one that is named, else `webhooks.toml` where there is one."""
         return self.aurea_webhook_rules or (DEFAULT_RULES if DEFAULT_RULES.exists() else None)
 
+    def secret_of(self, variable: str) -> SecretStr | None:
+        """A secret by the name of its variable: one of those above, or one that a declared webhook source names."""
+        if variable.lower() not in type(self).model_fields:
+            text = environment().get(variable)
+            return None if text is None else SecretStr(text)
+        value = getattr(self, variable.lower())
+        return value if isinstance(value, SecretStr) else None
+
     @property
     def artifact_choice(self) -> Choice:
         """Where the files of tasks are."""

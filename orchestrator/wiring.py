@@ -42,10 +42,11 @@ from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.runtime import Limits, Runtime, Standby, Store
 from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment
+from orchestrator.sources import BUILT_IN, read_sources
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
 from orchestrator.telemetry.traces import open_traces, outgoing_headers
-from orchestrator.worker.chores import budget, leftovers, order, relay, retention, wakes
+from orchestrator.worker.chores import budget, deliveries, leftovers, order, relay, retention, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -57,6 +58,7 @@ _WITHHELD = frozenset(
         "REDIS_URL",
         "AUREA_API_TOKEN",
         "SUPABASE_JWT_SECRET",
+        *BUILT_IN.values(),
         "AUREA_ARTIFACTS_ACCESS_KEY_ID",
         "AUREA_ARTIFACTS_SECRET_ACCESS_KEY",
     }
@@ -172,6 +174,7 @@ async def serve_scheduler(settings: Settings) -> None:
             *wakes.chores(runtime),
             relay.chore(runtime),
             retention.chore(runtime),
+            deliveries.chore(runtime),
             leftovers.chore(runtime),
             *budget.chores(runtime),
         ]
@@ -203,7 +206,8 @@ def _connections(settings: Settings) -> tuple[Queue, Presence, Callable[[], Awai
 
 def _handler_config(settings: Settings) -> Config:
     """What handlers may read: the environment without the keys to our own stores and doors."""
-    values = {name: value for name, value in environment().items() if name not in _WITHHELD}
+    withheld = _WITHHELD | read_sources(settings.webhook_rules).variables
+    values = {name: value for name, value in environment().items() if name not in withheld}
     rules = settings.aurea_webhook_rules
     return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})
 

@@ -1,16 +1,20 @@
 """The shape of a webhook source: how its deliveries are proved, and what they become.
 
-A source is one module of this package that binds `SOURCE`; its file name is its name in `/webhooks/{source}`. Both
-functions are pure: they see a delivery and touch nothing.
+A scheme is a module of this package that says how senders of one kind sign and what they send; a source is a sender:
+a scheme, its secrets, the tenant it sends for. The functions of a scheme are pure: they see a delivery and touch
+nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
-import app.webhooks
+from pydantic import SecretStr
+
+from orchestrator.domain.errors import SignatureRefused
+from orchestrator.domain.ids import Tenant
+
+TOLERANCE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,14 @@ class Incoming:
 
     headers: Mapping[bytes, bytes]
     body: bytes
+    at: float = 0.0
+    """When it came, in Unix seconds."""
+    tolerance_seconds: int = TOLERANCE_SECONDS
+    """How far a signed time may be from that, either way."""
+
+    def header(self, name: str) -> bytes:
+        """Return a header's bytes, whatever they are; empty without it."""
+        return self.headers.get(name.lower().encode(), b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +43,47 @@ class Delivery:
     headers: dict[str, str]
     """The few that say something about the event and are the same in every repeat."""
     body: Any
+    silent: bool = False
+    """The sender shows what it is answered to people: it gets an empty 200 instead of the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What was proved and asks for nothing but an answer: nothing is kept."""
+
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How one kind of sender signs, and what it sends."""
+
+    signatures: tuple[str, ...]
+    """The headers that may carry its signature; one has to."""
+    most_bytes: int
+    prove: Callable[[Incoming, Sequence[str]], int | None]
+    """Return the place of the secret that the raw body was signed with, None without one.
+
+    Never raises, whatever the headers hold, and takes no longer for many signatures than for a few.
+    """
+    read: Callable[[Incoming], Delivery | Greeting]
+    """Translate a delivery that was proved. Raises InvalidInput for one that does not hold what it should."""
+    refusal: type[SignatureRefused] = SignatureRefused
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One sender of webhooks."""
 
+    name: str
+    scheme: Scheme
+    scheme_name: str
     variable: str
-    """The environment variable that holds its secret."""
-    signature: str
-    """The header that carries its signature."""
+    """The environment variable that holds its secrets."""
+    secrets: tuple[SecretStr, ...]
+    tenant: Tenant
     most_bytes: int
-    prove: Callable[[Incoming, str], bool]
-    """Whether the signature over the raw body was made with this secret. Never raises, whatever the headers hold."""
-    read: Callable[[Incoming], Delivery]
-    """Translate a delivery that was proved. Raises InvalidInput for one that does not hold what it should."""
+    tolerance_seconds: int = TOLERANCE_SECONDS
 
-
-def find_sources() -> dict[str, Source]:
-    """Return every source of this package by name."""
-    names = [module.name for module in iter_modules(app.webhooks.__path__)]
-    modules = {name: import_module(f"{app.webhooks.__name__}.{name}") for name in names}
-    return {name: module.SOURCE for name, module in modules.items() if hasattr(module, "SOURCE")}
+    def prove(self, incoming: Incoming) -> int | None:
+        return self.scheme.prove(incoming, [secret.get_secret_value() for secret in self.secrets])

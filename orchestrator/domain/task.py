@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orchestrator.domain.delivery import Arrival
 from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.steps import Wait
@@ -47,6 +48,8 @@ class NewTask:
     """An earlier try may have been kept under this id, and may have run."""
     called: bool = False
     """Its parent waits for its end."""
+    arrival: Arrival | None = None
+    """Of the webhook delivery that it processes; put on record together with it."""
 
     @property
     def state(self) -> State:

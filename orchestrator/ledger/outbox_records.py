@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from orchestrator.domain.delivery import Arrival
 from orchestrator.domain.events import EventKind, Told
 from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
 from orchestrator.domain.outbox import RecordKind
@@ -68,6 +69,7 @@ def inserted(task: NewTask) -> bytes:
         "parent_id": task.parent_id,
         "always": task.always or None,
         "called": task.called or None,
+        "arrival": task.arrival,
     }
     line = {
         "id": task.id,
@@ -203,7 +205,14 @@ def _task(line: _Line, payload: bytes) -> NewTask:
         line.get("parent_id"),
         line.get("always", False),
         called=line.get("called", False),
+        arrival=_arrival(line.get("arrival")),
     )
+
+
+def _arrival(line: _Line | None) -> Arrival | None:
+    if line is None:
+        return None
+    return Arrival(line["source"], line["delivery_id"], line["event"], line["scheme"], line["secret"])
 
 
 def _event(line: _Line, values: bytes) -> Told:

@@ -6,7 +6,7 @@ looked up, behind that tenant's wall.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import asyncpg
@@ -47,22 +47,26 @@ class Submission:
         A key whose time is over is free. A crash half-way leaves each task stored or not, never half.
         """
         existing: dict[TaskId, Existing] = {}
-        waiting = _by_key(tasks)
-        # What is neither stored nor refused lost its holder meanwhile, and is tried again.
-        while waiting and await self._insert(waiting, aside=False) < len(waiting):
-            waiting = await self._refuse(waiting, existing)
+        for kind in _kinds(_by_key(tasks)):
+            waiting = kind
+            # What is neither stored nor refused lost its holder meanwhile, and is tried again.
+            while waiting and await self._insert(waiting, aside=False) < len(waiting):
+                waiting = await self._refuse(waiting, existing)
         return [existing.get(task.id, _INSERTED) for task in tasks]
 
     async def insert_aside(self, tasks: Sequence[NewTask]) -> None:
         """Store tasks whose keys answer for others, and go on doing so."""
-        await self._insert(tasks, aside=True)
+        for kind in _kinds(tasks):
+            await self._insert(kind, aside=True)
 
     async def _insert(self, tasks: Sequence[NewTask], *, aside: bool) -> int:
-        """Return how many were stored. One transaction, unless there are very many tenants."""
+        """Return how many of one kind were stored. One transaction, unless there are very many tenants."""
         stored, tenants = 0, list(_by_tenant(tasks).items())
+        sql = _SQL["insert" if tasks[0].arrival is None else "insert_delivered"]
         for first in range(0, len(tenants), _TENANTS_AT_ONCE):
-            some = {tenant: (*_columns(own), aside) for tenant, own in tenants[first : first + _TENANTS_AT_ONCE]}
-            stored += await self._database.change_of_each(_SQL["insert"], some)
+            some = tenants[first : first + _TENANTS_AT_ONCE]
+            columns = {tenant: (*_columns(own), aside, *_arrivals(own)) for tenant, own in some}
+            stored += await self._database.change_of_each(sql, columns)
         return stored
 
     async def _refuse(self, tasks: Sequence[NewTask], existing: dict[TaskId, Existing]) -> list[NewTask]:
@@ -101,6 +105,21 @@ def _by_tenant(tasks: Sequence[NewTask]) -> dict[Tenant, list[NewTask]]:
     for task in tasks:
         groups.setdefault(task.tenant, []).append(task)
     return groups
+
+
+def _kinds(tasks: Sequence[NewTask]) -> list[Sequence[NewTask]]:
+    """Those that came by webhook apart: each is stored with the record of its delivery."""
+    if all(task.arrival is None for task in tasks):
+        return [tasks] if tasks else []
+    plain = [task for task in tasks if task.arrival is None]
+    delivered = [task for task in tasks if task.arrival is not None]
+    return [plain, delivered] if plain else [delivered]
+
+
+def _arrivals(tasks: Sequence[NewTask]) -> list[list[Any]]:
+    """The columns of what is kept of deliveries; none for tasks that did not come by one."""
+    arrivals = [astuple(task.arrival) for task in tasks if task.arrival is not None]
+    return [list(column) for column in zip(*arrivals, strict=True)]
 
 
 def _by_key(tasks: Sequence[NewTask]) -> Sequence[NewTask]:

@@ -57,13 +57,13 @@ async def _recorded(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task |
 
 async def page(runtime: Runtime, tenant: Tenant, wanted: TaskFilter, cursor: str | None, limit: int) -> Page[Task]:
     """Return tasks, newest first. Raises InvalidCursor."""
-    tasks = await runtime.ledger.page(tenant, wanted, _open_cursor(cursor), limit + 1)
+    tasks = await runtime.ledger.page(tenant, wanted, open_cursor(cursor), limit + 1)
     return _page(tasks, limit)
 
 
 async def dead(runtime: Runtime, tenant: Tenant, wanted: DeadFilter, cursor: str | None, limit: int) -> Page[Task]:
     """Return dead letters, newest first. Raises InvalidCursor."""
-    tasks = await runtime.ledger.dead(tenant, wanted, _open_cursor(cursor), limit + 1)
+    tasks = await runtime.ledger.dead(tenant, wanted, open_cursor(cursor), limit + 1)
     return _page(tasks, limit)
 
 
@@ -96,11 +96,11 @@ async def artifacts(
     runtime: Runtime, tenant: Tenant, task_id: TaskId, cursor: str | None, limit: int
 ) -> Page[StoredArtifact]:
     """Return a task's artifacts, oldest first. Raises NotFound, or InvalidCursor."""
-    after = _open_cursor(cursor)
+    after = open_cursor(cursor)
     await _known(runtime, tenant, task_id)
     found = await runtime.ledger.artifacts(tenant, task_id, after, limit + 1)
     last = TaskId(found[limit - 1].file.id) if len(found) > limit else None
-    return Page(found[:limit], last and _close_cursor(last))
+    return Page(found[:limit], last and close_cursor(last))
 
 
 async def opening(runtime: Runtime, task: Task) -> Event | None:
@@ -166,14 +166,16 @@ async def _live(runtime: Runtime, task_id: TaskId) -> Live | None:
 
 def _page(tasks: Sequence[Task], limit: int) -> Page[Task]:
     more = len(tasks) > limit
-    return Page(tasks[:limit], _close_cursor(tasks[limit - 1].id) if more else None)
+    return Page(tasks[:limit], close_cursor(tasks[limit - 1].id) if more else None)
 
 
-def _close_cursor(task_id: TaskId) -> str:
+def close_cursor(task_id: TaskId) -> str:
+    """Return the cursor of what comes behind an id."""
     return base64.urlsafe_b64encode(task_id.encode()).decode().rstrip("=")
 
 
-def _open_cursor(cursor: str | None) -> TaskId | None:
+def open_cursor(cursor: str | None) -> TaskId | None:
+    """Return the id that a cursor was made of, None for the first page. Raises InvalidCursor."""
     if cursor is None:
         return None
     try:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from orchestrator.domain.delivery import Arrival
 from orchestrator.domain.errors import InvalidInput, Issue, TooLarge, UnknownType
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.priority import DEFAULT, LOWEST, MOST_URGENT
@@ -72,6 +73,8 @@ class Origin:
     """Accepted into a full queue too: what comes in by a webhook would not come again."""
     child_id: TaskId | None = None
     """The id that a parent keeps for a task it calls, and waits for."""
+    arrival: Arrival | None = None
+    """Of the webhook delivery that becomes this task."""
 
 
 def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
@@ -105,6 +108,7 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         request.tags, origin.parent_id, origin.always,
         # It may have been called before by an attempt that died.
         asked_again=origin.child_id is not None, called=origin.child_id is not None,
+        arrival=origin.arrival,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class Door:
 
     async def stored(self) -> tuple[int, ...]:
         """How much there is in either store; equal before and after a request that changed nothing."""
-        tables = ("tasks", "runs", "events", "steps", "queues")
+        tables = ("tasks", "runs", "events", "steps", "queues", "deliveries")
         rows = [await self.database.fetchval(f"select count(*) from orchestrator_{table}") for table in tables]
         figures = await self.runtime.queue.queues()
         return (*rows, sum(queue.depth + queue.running for queue in figures))

@@ -21,6 +21,7 @@ AureaError                      code
 ├── Unauthorized                unauthorized         no token, or not a good one
 ├── Forbidden                   forbidden            a good token without the scope that is needed; carries the scope
 ├── SignatureRefused            signature_refused    a webhook whose signature does not match
+│   └── SignatureForbidden      signature_forbidden  the same, for a sender that gives up for good on a 401
 ├── AddressRefused              address_refused      an outgoing request to an address that is not public
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
 ├── RedisEvicts                 redis_evicts         a Redis that throws keys away; carries its maxmemory-policy
@@ -68,6 +69,7 @@ from orchestrator.domain.errors.system import (
     NotStarted,
     QueueFull,
     RedisEvicts,
+    SignatureForbidden,
     SignatureRefused,
     StoreRefused,
     TooLarge,
@@ -103,6 +105,7 @@ __all__ = [
     "PriceUnknown",
     "QueueFull",
     "RedisEvicts",
+    "SignatureForbidden",
     "SignatureRefused",
     "StoreRefused",
     "TooLarge",

@@ -51,6 +51,10 @@ class SignatureRefused(AureaError):
     code = "signature_refused"
 
 
+class SignatureForbidden(SignatureRefused):
+    code = "signature_forbidden"
+
+
 class AddressRefused(AureaError):
     code = "address_refused"
 

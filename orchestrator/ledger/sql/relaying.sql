@@ -15,7 +15,11 @@ with held as materialized (
   from held h
   join unnest($1::uuid[], $2::uuid[]) as w (id, holder) on w.id = h.id
   where t.id = h.id and t.status < 'running' and t.fence = 0 and t.attempt = 0
-  returning w.holder, t.tenant, t.idempotency_key, t.fingerprint, h.held_key
+  returning t.id, w.holder, t.tenant, t.idempotency_key, t.fingerprint, h.held_key
+), moved as (  -- the record of a webhook delivery
+  update orchestrator_deliveries d set task_id = w.holder
+  from withdrawn w
+  where d.id = w.id and d.task_id = w.id and w.holder is not null
 )
 update orchestrator_tasks t
 set key_held = true

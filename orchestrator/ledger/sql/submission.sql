@@ -25,6 +25,25 @@ from unnest(
 )
 on conflict do nothing
 
+-- name: insert_delivered
+-- The same for webhook deliveries, each with its record: both are stored or neither. A record whose task does not answer
+-- for its key any more goes over to the new one.
+with stored as (
+{insert}
+returning id, tenant, created_at
+)
+insert into orchestrator_deliveries as d (
+  id, tenant, source, delivery_id, event, scheme, secret, task_id, received_at, seen_at
+)
+select distinct on (s.tenant, a.source, a.delivery_id)
+  s.id, s.tenant, a.source, a.delivery_id, a.event, a.scheme, a.secret, s.id, s.created_at, s.created_at
+from unnest($1::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::smallint[])
+  as a (id, source, delivery_id, event, scheme, secret)
+join stored s on s.id = a.id::uuid
+order by s.tenant, a.source, a.delivery_id, s.id
+on conflict (tenant, source, delivery_id) do update set task_id = excluded.task_id
+where not exists (select from orchestrator_tasks t where t.id = d.task_id and t.key_held)
+
 -- name: holders
 -- Who stands in the way of each row: the row itself, from an earlier try, or the holder of its key.
 select

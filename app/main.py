@@ -20,6 +20,7 @@ from app.api import (
     handlers,
     health,
     history,
+    keys,
     metrics,
     queues,
     stream,
@@ -33,9 +34,12 @@ from app.issues import issues_of, query_refusal
 from app.openapi import describe
 from app.problems import http_problem, problem_of
 from app.webhooks.source import find_sources
+from orchestrator.domain.api_key import ENVS
 from orchestrator.domain.errors import AureaError, Unavailable
+from orchestrator.operations.identities import Identities
 from orchestrator.operations.patience import log_if_strange
 from orchestrator.operations.submit import Intake
+from orchestrator.operations.user_tokens import UserTokens
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import VERSION, open_runtime
@@ -54,6 +58,7 @@ _ROUTERS = (
     queues.router,
     workers.router,
     budget.router,
+    keys.router,
     handlers.router,
     metrics.router,
     health.router,
@@ -69,11 +74,14 @@ def create_app(settings: Settings) -> FastAPI:
             intake = Intake(runtime)
             intake.start()
             app.state.runtime = runtime
-            app.state.desk = _desk(settings, runtime, intake)
+            desk = app.state.desk = _desk(settings, runtime, intake)
+            desk.identities.start()
             try:
                 yield
             finally:
                 await intake.stop()
+                await desk.users.stop()
+                await desk.identities.stop()
 
     app = FastAPI(
         title="AUREA Orchestrator",
@@ -99,6 +107,9 @@ def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
         runtime=runtime,
         intake=intake,
         token=settings.aurea_api_token,
+        identities=Identities(runtime),
+        users=UserTokens(runtime, settings.supabase_url, settings.supabase_jwt_secret),
+        env=ENVS[settings.env],
         sources=sources,
         secrets={source.variable: getattr(settings, source.variable.lower()) for source in sources.values()},
         sse=settings.enable_sse,

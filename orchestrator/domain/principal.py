@@ -4,7 +4,9 @@ Scopes are what a key or a token is given, one word for the thing and one for wh
 has all of them and may act for any tenant; nobody else acts for a tenant but his own.
 """
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from orchestrator.domain.ids import Tenant
@@ -39,6 +41,8 @@ GRANTABLE = ALL_SCOPES - {Scope.ADMIN}
 USER_SCOPES = frozenset({Scope.TASKS_READ, Scope.TASKS_WRITE, Scope.TASKS_CANCEL, Scope.BUDGET_READ})
 """What a signed-in user may do whose token names no scopes."""
 
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
 
 class Kind(StrEnum):
     ADMIN = "admin"
@@ -55,10 +59,17 @@ class Principal:
     id: str
     """The key's id, the user's `sub`, or "admin": what the audit names."""
     scopes: frozenset[Scope]
+    until: datetime | None = None
+    """When the key or token ends by itself; None: never."""
 
     @property
     def is_admin(self) -> bool:
         return Scope.ADMIN in self.scopes
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a tenant can have this name."""
+    return _TENANT.fullmatch(name) is not None
 
 
 def admin(tenant: Tenant) -> Principal:

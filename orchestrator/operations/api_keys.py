@@ -49,7 +49,13 @@ async def create(
         minted = _mint(env)
         key = ApiKey(minted.id, by.tenant, name, env, minted.hash, frozenset(scopes), now, _named(by), expires_at)
         if await runtime.ledger.add_key(key):
-            _log.info("key_created", key_id=key.id, tenant=key.tenant, scopes=sorted(scopes), by=key.created_by)
+            _log.info(
+                "key_created",
+                key_id=key.id,
+                tenant=key.tenant,
+                scopes=[scope.value for scope in scopes],
+                by=key.created_by,
+            )
             return key, minted.text
 
 

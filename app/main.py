@@ -21,6 +21,7 @@ from app.api import (
     handlers,
     health,
     history,
+    keys,
     metrics,
     queues,
     stream,
@@ -34,9 +35,12 @@ from app.issues import issues_of, query_refusal
 from app.openapi import describe
 from app.problems import http_problem, problem_of
 from app.webhooks.register import open_register
+from orchestrator.domain.api_key import ENVS
 from orchestrator.domain.errors import AureaError, Unavailable
+from orchestrator.operations.identities import Identities
 from orchestrator.operations.patience import log_if_strange
 from orchestrator.operations.submit import Intake
+from orchestrator.operations.user_tokens import UserTokens
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import VERSION, open_runtime
@@ -56,6 +60,7 @@ _ROUTERS = (
     queues.router,
     workers.router,
     budget.router,
+    keys.router,
     handlers.router,
     metrics.router,
     health.router,
@@ -71,11 +76,14 @@ def create_app(settings: Settings) -> FastAPI:
             intake = Intake(runtime)
             intake.start()
             app.state.runtime = runtime
-            app.state.desk = _desk(settings, runtime, intake)
+            desk = app.state.desk = _desk(settings, runtime, intake)
+            desk.identities.start()
             try:
                 yield
             finally:
                 await intake.stop()
+                await desk.users.stop()
+                await desk.identities.stop()
 
     app = FastAPI(
         title="AUREA Orchestrator",
@@ -101,6 +109,9 @@ def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
         intake=intake,
         token=settings.aurea_api_token,
         register=open_register(settings),
+        identities=Identities(runtime),
+        users=UserTokens(runtime, settings.supabase_url, settings.supabase_jwt_secret),
+        env=ENVS[settings.env],
         sse=settings.enable_sse,
         metrics=settings.enable_metrics,
     )

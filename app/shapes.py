@@ -246,6 +246,30 @@ class Budget(Account):
     system: Account | None = Field(description="Of all tenants together; null for who is not an admin.")
 
 
+class Key(BaseModel):
+    id: str
+    name: str
+    prefix: str = Field(description="How the key begins: no secret.")
+    tenant: str
+    scopes: list[str]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
+    revoked_at: datetime | None
+    rotated_to: str | None = Field(description="The id of the key that replaces it.")
+
+
+class NewKey(Key):
+    key: str = Field(description="The key itself, shown this once.")
+
+
+class RevokedKey(Key):
+    durability: Literal["redis", "memory"] | None = Field(
+        None, description="There while Postgres has yet to hear of it."
+    )
+
+
 class Alive(BaseModel):
     status: Literal["ok"]
 

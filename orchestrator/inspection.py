@@ -61,6 +61,10 @@ def _production(settings: Settings) -> Iterator[Finding]:
             yield Finding(name.upper(), False, "has to be set in production")
     if settings.aurea_api_token and len(settings.aurea_api_token.get_secret_value()) < _SHORTEST_TOKEN:
         yield Finding("AUREA_API_TOKEN", False, f"is easily guessed: use {_SHORTEST_TOKEN} random characters or more")
+    if settings.supabase_url and not settings.supabase_url.startswith("https://"):
+        yield Finding(
+            "SUPABASE_URL", False, "has to be https in production: the keys of its users are fetched from there"
+        )
 
 
 def _github(settings: Settings) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.models.models import Models
 from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
+from orchestrator.queue.keyring import Keyring
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
 from orchestrator.queue.server import RedisServer
@@ -109,6 +110,7 @@ class Runtime:
     subscriptions: Subscriptions
     presence: Presence
     counters: Counters
+    keyring: Keyring
     metrics: Counts
     traces: Traces
     reports: Reports

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     aurea_api_token: SecretStr | None = None
     supabase_url: HttpUrl | None = None
     supabase_service_role_key: SecretStr | None = None
-    supabase_jwt_secret: SecretStr | None = None
+    supabase_jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
 
     # How tasks run.
     max_concurrency: int = Field(8, ge=1, le=10_000)

@@ -33,6 +33,7 @@ from orchestrator.operations.standby import leave_alone
 from orchestrator.queue.connect import connect
 from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
+from orchestrator.queue.keyring import Keyring
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
@@ -46,7 +47,7 @@ from orchestrator.sources import BUILT_IN, read_sources
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
 from orchestrator.telemetry.traces import open_traces, outgoing_headers
-from orchestrator.worker.chores import budget, deliveries, leftovers, order, relay, retention, wakes
+from orchestrator.worker.chores import api_keys, budget, deliveries, leftovers, order, relay, retention, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -116,6 +117,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         subscriptions=subscriptions,
         presence=Presence(commands, keys),
         counters=Counters(commands, keys),
+        keyring=Keyring(commands, keys, settings.aurea_redis_replicas),
         metrics=Counts(),
         traces=traces,
         reports=reports,
@@ -177,6 +179,7 @@ async def serve_scheduler(settings: Settings) -> None:
             deliveries.chore(runtime),
             leftovers.chore(runtime),
             *budget.chores(runtime),
+            *api_keys.chores(runtime),
         ]
         scheduler = Scheduler(runtime, holder, chores)
         _on_stop(scheduler.stop)

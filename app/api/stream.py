@@ -1,9 +1,10 @@
 """/stream/{id}: a task's events as they happen, from any place to its end (server-sent events)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, suppress
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette.event import ServerSentEvent
@@ -14,6 +15,7 @@ from app.deps import PrincipalOf, TaskIdOf, desk_of
 from app.render import event_frame
 from orchestrator.domain.errors import InvalidInput, Issue, NotFound
 from orchestrator.domain.events import END, SPAN, Event, parse_event_id
+from orchestrator.domain.principal import Kind
 from orchestrator.domain.states import FINAL
 from orchestrator.operations import read
 from orchestrator.operations.follow import follow
@@ -48,20 +50,47 @@ async def stream(
     if task.status in FINAL and after >= task.fence * SPAN + END:
         return Response(status_code=204)
     events = follow(desk.runtime, principal.tenant, task_id, after)
+    ended = None if principal.kind is Kind.ADMIN else partial(desk.identities.until_ended, principal)
     return EventStream(
-        _frames(events), ping=HEARTBEAT_SECONDS, ping_message_factory=_heartbeat, send_timeout=_DEAF_SECONDS
+        _frames(events), ended, ping=HEARTBEAT_SECONDS, ping_message_factory=_heartbeat, send_timeout=_DEAF_SECONDS
     )
 
 
 class EventStream(EventSourceResponse):
-    """A stream that the server's own leaving ends properly: its reader sees an end, not a cut."""
+    """A stream that ends properly with the server's own leaving, or with the key or token that it was opened with.
+
+    Its reader sees an end, not a cut.
+    """
+
+    def __init__(
+        self, frames: AsyncGenerator[bytes, None], ended: Callable[[], Coroutine[Any, Any, None]] | None, **options: Any
+    ) -> None:
+        """`ended` returns when the reader may not read on; None: never."""
+        super().__init__(frames, **options)
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(scope, receive, send)
+        if self._ended is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await _unless(self._ended, super().__call__(scope, receive, send))
         if self.active:  # neither the events nor the reader ended it
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FAREWELL_SECONDS):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _unless(ended: Callable[[], Coroutine[Any, Any, None]], streaming: Coroutine[Any, Any, None]) -> None:
+    """Stream until the other returns, or breaks."""
+    stream, watch = asyncio.create_task(streaming), asyncio.create_task(ended())
+    try:
+        await asyncio.wait({stream, watch}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        watch.cancel()
+        stream.cancel()
+        await asyncio.gather(stream, watch, return_exceptions=True)
+    if not stream.cancelled():
+        stream.result()
 
 
 async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes, None]:

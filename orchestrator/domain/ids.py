@@ -31,12 +31,17 @@ def task_id(unix_ms: int, tail: int) -> TaskId:
     return TaskId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
+def is_tenant(text: str) -> bool:
+    """Whether a text may name a tenant."""
+    return _TENANT.fullmatch(text) is not None
+
+
 def parse_tenant(text: str, pointer: str) -> Tenant:
     """Return the tenant that a text names, wherever it comes from: a header, a token, a configuration, a command.
 
     Raises InvalidInput at the pointer. The empty name is none: in tables of sums it stands for the whole system.
     """
-    if not _TENANT.fullmatch(text):
+    if not is_tenant(text):
         fix = "a tenant's name has 1 to 64 of the characters A-Z a-z 0-9 _ . -"
         raise InvalidInput(f"{text[:64]!r} names no tenant: {fix}", [Issue(pointer, fix)])
     return Tenant(text)

@@ -5,6 +5,7 @@ has all of them and may act for any tenant; nobody else acts for a tenant but hi
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from orchestrator.domain.ids import Tenant
@@ -55,6 +56,8 @@ class Principal:
     id: str
     """The key's id, the user's `sub`, or "admin": what the audit names."""
     scopes: frozenset[Scope]
+    until: datetime | None = None
+    """When the key or token ends by itself; None: never."""
 
     @property
     def is_admin(self) -> bool:

@@ -3,11 +3,12 @@
 Each statement is one transaction, may be run again when its commit is unknown, and raises Unavailable while Postgres
 is away or does not answer in time: soon where somebody waits for it, late for the chores that go through many rows.
 Each aspect is a file: `submission`, `attempts`, `history`, `moves`, `reading`,
-`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`.
+`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`, `api_keys`.
 """
 
 import asyncpg
 
+from orchestrator.ledger.api_keys import ApiKeys
 from orchestrator.ledger.artifacts import Artifacts
 from orchestrator.ledger.attempts import Attempts
 from orchestrator.ledger.database import UNHURRIED_SECONDS, Database
@@ -25,7 +26,7 @@ __all__ = ["Existing", "Inserted", "PostgresLedger"]
 
 
 class PostgresLedger(
-    Submission, Attempts, History, Moves, Reading, Upkeep, Relaying, Waiting, Spending, Artifacts, Deliveries
+    Submission, Attempts, History, Moves, Reading, Upkeep, Relaying, Waiting, Spending, Artifacts, Deliveries, ApiKeys
 ):
     def __init__(self, pool: asyncpg.Pool | None) -> None:
         self._database = Database(pool)

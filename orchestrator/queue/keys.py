@@ -59,7 +59,7 @@ class Keys:
             self.tasks, self.lock, self.leases,
         )  # fmt: skip
         """What the scripts that put tasks in order are given first."""
-        self._worker = f"{namespace}:worker:"
+        self._worker, self._api_keys = f"{namespace}:worker:", f"{namespace}:apikeys:"
 
     def queue(self, name: str) -> str:
         return self.queue_prefix if name == DEFAULT_QUEUE else f"{self.queue_prefix}:{name}"
@@ -88,3 +88,7 @@ class Keys:
 
     def counters(self, family: str) -> str:
         return f"{self.counters_prefix}{family}"
+
+    def api_keys(self, what: str) -> str:
+        """Hashes by the ids of API keys: `known` copies, `ended` moments, and those `owed` to Postgres."""
+        return f"{self._api_keys}{what}"

@@ -1,16 +1,15 @@
 """The outbox on Redis: what is written while Postgres is away, in the same acts that change the queue."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold, Waiting, Write
 from orchestrator.queue.connect import ANSWER_SECONDS, answering
+from orchestrator.queue.disk import Disk
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Held
 from orchestrator.queue.records import (
@@ -24,12 +23,6 @@ from orchestrator.queue.records import (
 )
 from orchestrator.queue.scripts import Arg, Scripts, pages
 
-_DISK_MS = 1_300
-"""Longer than a server that syncs every second takes, shorter than a command may."""
-_COPY_MS = 300
-"""Most of it has passed while the disk was waited for."""
-_NO_FILE = "appendonly is disabled"
-
 
 class RedisOutbox:
     """Keeps the promises of port.Outbox."""
@@ -42,11 +35,7 @@ class RedisOutbox:
         self._scripts = Scripts(commands)
         self._run = self._scripts.run
         self._appended = ""
-        self._persists: bool | None = None
-        self._replicas = replicas
-        self._waits: list[Sequence[Arg]] = [("WAITAOF", 1, 0, _DISK_MS)]
-        if replicas:
-            self._waits.append(("WAIT", replicas, _COPY_MS))
+        self._disk = Disk(commands, replicas)
 
     async def accept(self, acceptances: Sequence[Acceptance]) -> tuple[list[bool | Holder], Durability]:
         keys = (*self._keys.order, self._keys.key_prefix, self._keys.outbox)
@@ -58,13 +47,12 @@ class RedisOutbox:
                 args += write_entry(each.entry)
                 args += write_hold(each.entry.id, each.key)
                 args += (each.record, each.withdrawal or b"")
-            reply, synced, *copied = await self._scripts.run_then("accept", keys, args, *self._waits)
+            reply, synced, *copied = await self._scripts.run_then("accept", keys, args, *self._disk.questions)
             if reply[0] == b"late":
                 raise Unavailable("redis")
             self._note(reply[1])
-            self._check_copies(copied)
             answers += read_kept(reply[2:])
-            durability = await self._durability(synced)
+            durability = await self._disk.judge(synced, *copied)
         return answers, durability
 
     async def _deadline_us(self) -> int:
@@ -72,37 +60,6 @@ class RedisOutbox:
         with answering():
             seconds, microseconds = await self._commands.time()
         return int(seconds) * 1_000_000 + int(microseconds) + int(ANSWER_SECONDS * 1_000_000)
-
-    def _check_copies(self, copied: Sequence[Any]) -> None:
-        """Raise Unavailable when too few replicas hold what was written: a failover now may lose it."""
-        for count in copied:
-            with answering():
-                if isinstance(count, RedisError):
-                    raise count
-            if count < self._replicas:
-                raise Unavailable("redis")
-
-    async def _durability(self, synced: Any) -> Durability:
-        """Say where a script's writes are, from what WAITAOF answered behind it. Raises Unavailable for nowhere yet."""
-        if not isinstance(synced, RedisError):
-            if synced[0] < 1:
-                raise Unavailable("redis")
-            return Durability.REDIS
-        try:
-            with answering():
-                raise synced
-        except ResponseError as refusal:
-            if _NO_FILE in str(refusal):
-                return Durability.MEMORY
-        return await self._configured()
-
-    async def _configured(self) -> Durability:
-        """Where writes end up on a server that knows no WAITAOF (before Redis 7.2), or lets us not use it."""
-        if self._persists is None:
-            self._persists = True
-            with suppress(ResponseError), answering():
-                self._persists = bool((await self._commands.info("persistence")).get("aof_enabled", 1))
-        return Durability.REDIS if self._persists else Durability.MEMORY
 
     async def reserve(self, keys: Mapping[TaskId, KeyHold]) -> dict[TaskId, Holder]:
         k = self._keys

@@ -24,7 +24,7 @@ _SECRETS = re.compile(
     r"|(?P<user>\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:\"']*:)[^\s/@]+(?=@)"
     r"|(?P<query>[?&](?:access_)?(?:token|key|api_?key|secret|password|sig|signature)=)[^&\s\"'#]+"
     r"|\beyJ[\w-]{8,512}\.[\w-]+\.[\w-]*"
-    r"|\b(?:gh[opsur]_|github_pat_|sk-|sk_|sb_secret_|xox[abprs]-|AKIA)[\w-]{12,}",
+    r"|\b(?:gh[opsur]_|github_pat_|sk-|sk_|sb_secret_|aur_(?:dev|test|prod)_|xox[abprs]-|AKIA)[\w-]{12,}",
     re.IGNORECASE,
 )
 """Every repetition before something that may fail is bounded: a hostile text must not take seconds."""

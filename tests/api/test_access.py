@@ -1,5 +1,7 @@
 """Every route says what it needs: nothing is open, or for everybody, because somebody forgot."""
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,7 +9,9 @@ from fastapi.routing import APIRoute
 
 from app.access import NEEDED, OPEN
 from app.main import create_app
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.api_key import RANDOM_BYTES, ApiKey, mint
+from orchestrator.domain.ids import DEFAULT_TENANT, TaskId
+from orchestrator.domain.principal import GRANTABLE, Scope
 from orchestrator.settings import Settings
 from tests.api.door import Door
 
@@ -26,3 +30,28 @@ async def test_a_route_without_a_token_is_refused_before_anything_else(door: Doo
     for method in route.methods:
         answer = await door.http.request(method, path, headers={"Authorization": ""}, content=b"{")
         assert answer.status_code == 401, answer.text
+
+
+async def test_a_key_without_the_scope_of_a_route_is_refused_there_and_with_it_is_not(door: Door) -> None:
+    for route in ROUTES:
+        needed = NEEDED.get(str(route.operation_id))
+        if needed is None:
+            continue
+        lacking, having = [await _key(door, scopes) for scopes in (sorted(GRANTABLE - {needed}), [needed])]
+        path = route.path.replace("{id}", TaskId("01997c0e-0000-7000-8000-000000000000"))
+        for method in route.methods:
+            sent = {"content": b"{"} if method in ("POST", "PUT") else {}
+            refused = await door.http.request(method, path, headers=lacking, **sent)
+            assert (refused.status_code, refused.json()["scope"]) == (403, needed), route.operation_id
+            if route.operation_id != "stream_follow" and needed in GRANTABLE:
+                let_in = await door.http.request(method, path, headers=having, **sent)
+                assert let_in.status_code not in (401, 403), route.operation_id
+
+
+async def _key(door: Door, scopes: Sequence[str]) -> dict[str, str]:
+    """A key of these scopes, as the header that carries it."""
+    minted = mint("test", os.urandom(RANDOM_BYTES))
+    given = frozenset(Scope(scope) for scope in scopes) & GRANTABLE
+    key = ApiKey(minted.id, DEFAULT_TENANT, "x", "test", minted.hash, given, door.runtime.clock.now(), "test")
+    assert await door.runtime.ledger.add_key(key)
+    return {"Authorization": f"Bearer {minted.text}"}

@@ -1,0 +1,226 @@
+"""Recognising API keys: what each process believes of them, for four seconds at most.
+
+A key is looked up in Redis, which has what ended lately, and then in Postgres. While Postgres is away the copy in Redis
+stands in, and what Redis does not know is not decided; while Redis is away Postgres alone answers. So a revocation
+holds everywhere within five seconds, through whichever store it came. A key in use costs its requests no round trip: it
+is looked up again beside them.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from orchestrator.domain.api_key import ApiKey, Presented, opens, parse
+from orchestrator.domain.errors import Unauthorized, Unavailable
+from orchestrator.domain.principal import Kind, Principal
+from orchestrator.operations.key_copy import read_copy, write_copy
+from orchestrator.operations.standby import leave
+from orchestrator.queue.keyring import REVOKED, Kept
+from orchestrator.runtime import Runtime
+
+_log = structlog.get_logger("orchestrator.identities")
+
+FRESH_SECONDS = 2.0
+"""Then a key is looked up again, beside the request."""
+LONGEST_SECONDS = 4.0
+"""Nothing older is believed."""
+_MOST_ENTRIES = 20_000
+_TURN_SECONDS = 1.0
+_NOTE_SECONDS = 60.0
+_UNKNOWN = "this API key is not good here: it is unknown, or not the key that was given out"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: ApiKey | None
+    asked_at: float
+    """On the monotonic clock, before the first store was asked."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    watchers: int = 0
+
+
+class Identities:
+    """One process' knowledge of keys."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[ApiKey | None]] = {}
+        self._watched: dict[str, _Watched] = {}
+        self._used: dict[str, datetime] = {}
+        self._noted: dict[str, float] = {}
+        self._turning: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._turning = asyncio.create_task(self._keep_turning())
+
+    async def stop(self) -> None:
+        """Write down what was used and not yet noted."""
+        if self._turning is not None:
+            self._turning.cancel()
+            await asyncio.gather(self._turning, *self._asking.values(), return_exceptions=True)
+        self._noted.clear()
+        await self._note_use()
+
+    async def identify(self, text: str) -> Principal:
+        """Return who sent a key.
+
+        Raises Unauthorized, which says no more of a wrong secret than of an unknown id; Unavailable when the stores
+        that know are away.
+        """
+        presented = parse(text)
+        if presented is None:
+            raise Unauthorized("this API key is misspelled: copy it again, whole and unchanged")
+        return await self._open(presented)
+
+    async def _open(self, presented: Presented) -> Principal:
+        key = await self._known(presented.id)
+        if not opens(presented, key) or key is None:
+            raise Unauthorized(_UNKNOWN)
+        now = self._runtime.clock.now()
+        if not key.is_good(now):
+            raise Unauthorized(f"this API key was revoked: {key.prefix}" if key.revoked_at else "this API key expired")
+        self._used[key.id] = now
+        return key.principal
+
+    async def until_ended(self, principal: Principal) -> None:
+        """Return when what a principal came with opens nothing any more: within five seconds for a revoked key."""
+        if principal.kind is Kind.KEY:
+            with self._watch(principal.id) as ended:
+                await ended.wait()
+        elif principal.until is not None:
+            await asyncio.sleep((principal.until - self._runtime.clock.now()).total_seconds())
+        else:
+            await asyncio.Event().wait()
+
+    @contextmanager
+    def _watch(self, key_id: str) -> Iterator[asyncio.Event]:
+        watched = self._watched.setdefault(key_id, _Watched())
+        watched.watchers += 1
+        try:
+            yield watched.ended
+        finally:
+            watched.watchers -= 1
+            if not watched.watchers:
+                self._watched.pop(key_id, None)
+
+    async def _known(self, key_id: str) -> ApiKey | None:
+        entry = self._entries.get(key_id)
+        age = self._age(entry)
+        if entry is None or age >= LONGEST_SECONDS:
+            return await asyncio.shield(self._ask(key_id))
+        if age >= FRESH_SECONDS:
+            self._ask(key_id)
+        return entry.key
+
+    def _age(self, entry: _Entry | None) -> float:
+        return LONGEST_SECONDS if entry is None else self._runtime.clock.monotonic() - entry.asked_at
+
+    def _ask(self, key_id: str) -> "asyncio.Task[ApiKey | None]":
+        """Look a key up, once for all who want it now."""
+        asking = self._asking.get(key_id)
+        if asking is None:
+            asking = self._asking[key_id] = asyncio.create_task(self._look_up(key_id))
+            asking.add_done_callback(lambda asked: self._asked(key_id, asked))
+        return asking
+
+    def _asked(self, key_id: str, asked: "asyncio.Task[ApiKey | None]") -> None:
+        del self._asking[key_id]
+        if not asked.cancelled():
+            asked.exception()  # taken: who asked beside a request does not wait for it
+
+    async def _look_up(self, key_id: str) -> ApiKey | None:
+        asked_at = self._runtime.clock.monotonic()
+        kept = await self._kept(key_id)  # first: what is paid there is in Postgres by now
+        key = _ending(await self._recorded(key_id, kept), kept)
+        self._entries[key_id] = _Entry(key, asked_at)
+        self._entries.move_to_end(key_id)
+        if len(self._entries) > _MOST_ENTRIES:
+            self._entries.popitem(last=False)
+        return key
+
+    async def _kept(self, key_id: str) -> Kept | None:
+        redis = self._runtime.standby.redis
+        if redis.away:
+            return None
+        try:
+            return await self._runtime.keyring.look(key_id)
+        except Unavailable as away:
+            leave(self._runtime, redis, away)
+            return None
+
+    async def _recorded(self, key_id: str, kept: Kept | None) -> ApiKey | None:
+        postgres = self._runtime.standby.postgres
+        if not postgres.silent:
+            try:
+                key = await self._runtime.ledger.key(key_id)
+            except Unavailable as away:
+                leave(self._runtime, postgres, away)
+            else:
+                await self._remember(key, kept)
+                return key
+        if kept is None:
+            raise Unavailable("postgres and redis")
+        if kept.copy is None and kept.ends_at != REVOKED:
+            raise Unavailable("postgres")
+        return None if kept.copy is None else read_copy(kept.copy)
+
+    async def _remember(self, key: ApiKey | None, kept: Kept | None) -> None:
+        if key is None or kept is None or write_copy(key) == kept.copy:
+            return
+        with suppress(Unavailable):  # the next one who looks it up does it
+            await self._runtime.keyring.remember({key.id: write_copy(key)})
+
+    async def _keep_turning(self) -> None:
+        while True:
+            await asyncio.sleep(_TURN_SECONDS)
+            try:
+                await asyncio.gather(*(self._look_after(key_id) for key_id in self._watched))
+                await self._note_use()
+            except Exception:  # noqa: BLE001 - streams of revoked keys would go on for ever
+                _log.exception("turn_failed")
+
+    async def _look_after(self, key_id: str) -> None:
+        """Tell those who watch a key when it has ended, or when nobody can say."""
+        with suppress(Unavailable):
+            if self._age(self._entries.get(key_id)) >= FRESH_SECONDS:
+                await asyncio.shield(self._ask(key_id))
+        entry = self._entries.get(key_id)
+        known = None if entry is None or self._age(entry) >= LONGEST_SECONDS else entry.key
+        if (known is None or not known.is_good(self._runtime.clock.now())) and (
+            watched := self._watched.pop(key_id, None)
+        ):
+            watched.ended.set()
+
+    async def _note_use(self) -> None:
+        """Write when keys were last used, of each at most once a minute."""
+        now = self._runtime.clock.monotonic()
+        self._noted = {key_id: at for key_id, at in self._noted.items() if now - at < _NOTE_SECONDS}
+        due = {key_id: at for key_id, at in self._used.items() if key_id not in self._noted}
+        if not due or self._runtime.standby.postgres.silent:
+            return
+        with suppress(Unavailable):
+            await self._runtime.ledger.note_use(due)
+            for key_id, at in due.items():
+                self._noted[key_id] = now
+                if self._used[key_id] == at:
+                    del self._used[key_id]
+
+
+def _ending(key: ApiKey | None, kept: Kept | None) -> ApiKey | None:
+    """Let the earliest end count that anybody knows of."""
+    if key is None or kept is None or kept.ends_at is None:
+        return key
+    if kept.ends_at == REVOKED:
+        return replace(key, revoked_at=key.revoked_at or REVOKED)
+    ends_at = kept.ends_at if key.expires_at is None else min(kept.ends_at, key.expires_at)
+    return replace(key, expires_at=ends_at)

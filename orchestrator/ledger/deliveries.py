@@ -20,26 +20,28 @@ class Deliveries:
 
         When its commit is unknown and it is asked again, the repeat may be counted twice.
         """
-        task_id = await self._database.value(_SQL["see_delivery"], tenant, arrival.source, arrival.delivery_id, at)
+        task_id = await self._database.of(tenant).value(
+            _SQL["see_delivery"], tenant, arrival.source, arrival.delivery_id, at
+        )
         return None if task_id is None else TaskId(task_id)
 
     async def deliveries(
         self, tenant: Tenant, wanted: DeliveryFilter, before: TaskId | None, limit: int
     ) -> list[DeliveryView]:
         """Return deliveries that fit, the newest first, below the id `before`."""
-        rows = await self._database.rows(
+        rows = await self._database.of(tenant).rows(
             _SQL["deliveries"], tenant, before or _HIGHEST, wanted.source, wanted.event, limit
         )
         return [DeliveryView(**row) for row in rows]
 
     async def delivery(self, tenant: Tenant, delivery_id: TaskId) -> DeliveryView | None:
         """Return one; None when this tenant has none of this id."""
-        row = await self._database.row(_SQL["delivery"], tenant, delivery_id)
+        row = await self._database.of(tenant).row(_SQL["delivery"], tenant, delivery_id)
         return None if row is None else DeliveryView(**row)
 
     async def count_redelivery(self, tenant: Tenant, delivery_id: TaskId) -> int | None:
         """Return the number of a redelivery, from 1; each is given once. None when the delivery is gone."""
-        number: int | None = await self._database.value(_SQL["count_redelivery"], tenant, delivery_id)
+        number: int | None = await self._database.of(tenant).value(_SQL["count_redelivery"], tenant, delivery_id)
         return number
 
     async def forget_deliveries(self, seen_before: datetime, limit: int) -> int:

@@ -62,7 +62,7 @@ class Submission:
     async def _insert(self, tasks: Sequence[NewTask], *, aside: bool) -> int:
         """Return how many of one kind were stored. One transaction, unless there are very many tenants."""
         stored, tenants = 0, list(_by_tenant(tasks).items())
-        sql = _SQL["insert" if tasks[0].arrival is None else "insert_delivered"]
+        sql = _SQL["insert"] if tasks[0].arrival is None else _SQL["insert_delivered"]
         for first in range(0, len(tenants), _TENANTS_AT_ONCE):
             some = tenants[first : first + _TENANTS_AT_ONCE]
             columns = {tenant: (*_columns(own), aside, *_arrivals(own)) for tenant, own in some}

@@ -71,6 +71,9 @@ class Api:
         sent = {"content": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
         return self._json(self._send("PUT", path, **sent))
 
+    def delete(self, path: str) -> None:
+        self._send("DELETE", path)
+
     def download(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file: from here, or from the store that the API leads to, which gets no token."""
         try:

@@ -47,6 +47,8 @@ class NewTask:
     """An earlier try may have been kept under this id, and may have run."""
     called: bool = False
     """Its parent waits for its end."""
+    callback_url: str | None = None
+    """Is told of its final state."""
 
     @property
     def state(self) -> State:
@@ -166,6 +168,7 @@ class Task:
     traceparent: str
     cost_usd: float
     fence: Fence
+    callback_url: str | None
 
     @property
     def trace_id(self) -> str:

@@ -68,6 +68,7 @@ def inserted(task: NewTask) -> bytes:
         "parent_id": task.parent_id,
         "always": task.always or None,
         "called": task.called or None,
+        "callback_url": task.callback_url,
     }
     line = {
         "id": task.id,
@@ -203,6 +204,7 @@ def _task(line: _Line, payload: bytes) -> NewTask:
         line.get("parent_id"),
         line.get("always", False),
         called=line.get("called", False),
+        callback_url=line.get("callback_url"),
     )
 
 

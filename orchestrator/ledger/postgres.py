@@ -3,11 +3,12 @@
 Each statement is one transaction, may be run again when its commit is unknown, and raises Unavailable while Postgres
 is away or does not answer in time: soon where somebody waits for it, late for the chores that go through many rows.
 Each aspect is a file: `submission`, `attempts`, `history`, `moves`, `reading`,
-`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`.
+`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `announcing`, `subscribing`.
 """
 
 import asyncpg
 
+from orchestrator.ledger.announcing import Announcing
 from orchestrator.ledger.artifacts import Artifacts
 from orchestrator.ledger.attempts import Attempts
 from orchestrator.ledger.database import UNHURRIED_SECONDS, Database
@@ -17,13 +18,27 @@ from orchestrator.ledger.reading import Reading
 from orchestrator.ledger.relaying import Relaying
 from orchestrator.ledger.spending import Spending
 from orchestrator.ledger.submission import Existing, Inserted, Submission
+from orchestrator.ledger.subscribing import Subscribing
 from orchestrator.ledger.upkeep import Upkeep
 from orchestrator.ledger.waiting import Waiting
 
 __all__ = ["Existing", "Inserted", "PostgresLedger"]
 
 
-class PostgresLedger(Submission, Attempts, History, Moves, Reading, Upkeep, Relaying, Waiting, Spending, Artifacts):
+class PostgresLedger(
+    Submission,
+    Attempts,
+    History,
+    Moves,
+    Reading,
+    Upkeep,
+    Relaying,
+    Waiting,
+    Spending,
+    Artifacts,
+    Announcing,
+    Subscribing,
+):
     def __init__(self, pool: asyncpg.Pool | None) -> None:
         self._database = Database(pool)
         self._unhurried = Database(pool, UNHURRIED_SECONDS)

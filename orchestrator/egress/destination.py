@@ -25,6 +25,8 @@ def check_destination(text: str) -> str:
         raise ValueError(f"is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("has to start with http:// or https:// and a host")
+    if url.port is not None and not 1 <= url.port <= 65_535:
+        raise ValueError("has to have a port from 1 to 65535, or none")
     if url.userinfo:
         raise ValueError("must not hold a user or password: what is sent is signed")
     if url.fragment:

@@ -52,6 +52,7 @@ def task_document(task: Task) -> dict[str, Any]:
         "timeout_seconds": whole(task.timeout_seconds),
         "idempotency_key": task.idempotency_key,
         "parent_id": task.parent_id,
+        "callback_url": task.callback_url,
         "run_at": task.run_at,
         "expires_at": task.expires_at,
         "created_at": task.created_at,

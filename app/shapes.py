@@ -47,6 +47,7 @@ class Task(BaseModel):
     timeout_seconds: float
     idempotency_key: str | None
     parent_id: str | None
+    callback_url: str | None = Field(description="Told of the final state.")
     run_at: datetime | None
     expires_at: datetime | None
     created_at: datetime
@@ -268,6 +269,66 @@ class RevokedKey(Key):
     durability: Literal["redis", "memory"] | None = Field(
         None, description="There while Postgres has yet to hear of it."
     )
+
+
+class SubscriptionLinks(BaseModel):
+    self: str
+    deliveries: str
+
+
+class Subscription(BaseModel):
+    id: str
+    url: str
+    types: list[str] | None = Field(description="Null: tasks of all types.")
+    states: list[State] | None = Field(description="Null: all final states.")
+    description: str
+    enabled: bool
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    failures: int = Field(description="Deliveries given up since the last that arrived; the tenth disables.")
+    rotated_at: datetime | None
+    created_at: datetime
+    links: SubscriptionLinks
+
+
+class Secret(BaseModel):
+    secret: str = Field(
+        description="`whsec_` and base64, as Standard Webhooks writes it. Keep it: it is not shown again."
+    )
+
+
+class SubscriptionShown(Subscription, Secret):
+    pass
+
+
+class DeliveryAnswer(BaseModel):
+    status: int
+    answer: str = Field(description="The beginning of its body.")
+
+
+class SubscriptionDeliveryLinks(BaseModel):
+    self: str
+    runs: str
+
+
+class SubscriptionDelivery(BaseModel):
+    id: str = Field(description="Of the task that delivers.")
+    event_id: str = Field(description="The header webhook-id.")
+    event: str
+    task_id: str | None = Field(description="The task whose end is told; null for a test.")
+    status: State
+    attempt: int
+    answer: DeliveryAnswer | None = Field(description="Of the attempt that arrived.")
+    error: Failure | None = Field(description="Of the last attempt that did not; it says what was answered.")
+    next_attempt_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+    links: SubscriptionDeliveryLinks
+
+
+class ToldAgain(BaseModel):
+    replayed: int = Field(description="Deliveries that run again.")
+    examined: int = Field(description="Endings that are told if there is no delivery of them yet.")
 
 
 class Alive(BaseModel):

@@ -22,6 +22,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "stepped": "its result is kept, the handler has not gone on",
         "parked": "a wait is in Postgres, Redis was not told",
         "taken_over": "an expired lease is the sweeper's, its end is not written",
+        "announced": "an ending's notes are deliveries, and notes still",
         "relayed": "records of the outbox are in Postgres, and in the outbox still",
     }
 )

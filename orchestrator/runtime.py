@@ -15,6 +15,8 @@ from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.outbox import KeyHold
+from orchestrator.domain.signing import Signer
+from orchestrator.egress.addresses import Allowed
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.models.models import Models
 from orchestrator.queue.counters import Counters
@@ -121,5 +123,8 @@ class Runtime:
     artifacts: ArtifactStore
     config: Config
     limits: Limits
+    signer: Signer = field(default_factory=Signer)
+    private_hosts: Allowed = field(default_factory=lambda: Allowed(()))
+    """Hosts that may be called although they are not public."""
     spare: Spare = field(default_factory=Spare)
     standby: Standby = field(default_factory=Standby)

@@ -53,6 +53,7 @@ def _check_redis(value: object, given: ValidationInfo) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+SigningSecret = Annotated[SecretStr, Field(min_length=32)]
 HttpUrl = Annotated[str, _with_scheme("https", "http")]
 
 
@@ -139,6 +140,10 @@ class Settings(BaseSettings):
     clickup_webhook_secret: SecretStr | None = None
     make_webhook_secret: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
+
+    # What goes out is signed with secrets made of these; the first makes those that are shown, the others sign too.
+    aurea_signing_secrets: Annotated[tuple[SigningSecret, ...], NoDecode, BeforeValidator(_split)] = ()
+
     anthropic_api_key: SecretStr | None = None
     anthropic_base_url: HttpUrl | None = None
     openai_api_key: SecretStr | None = None

@@ -23,6 +23,8 @@ from orchestrator.discovery import discover
 from orchestrator.domain.errors import NotConfigured, NotFound, Unavailable
 from orchestrator.domain.ids import WorkerId
 from orchestrator.domain.money import to_nano
+from orchestrator.domain.signing import Signer
+from orchestrator.egress.addresses import Allowed
 from orchestrator.egress.client import open_client
 from orchestrator.ledger.pool import NoPool, open_pool
 from orchestrator.ledger.postgres import PostgresLedger
@@ -45,9 +47,19 @@ from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment
 from orchestrator.sources import BUILT_IN, read_sources
 from orchestrator.telemetry.counts import Counts
-from orchestrator.telemetry.reports import open_reports
-from orchestrator.telemetry.traces import open_traces, outgoing_headers
-from orchestrator.worker.chores import api_keys, budget, deliveries, leftovers, order, relay, retention, wakes
+from orchestrator.telemetry.reports import Reports, open_reports
+from orchestrator.telemetry.traces import Traces, open_traces, outgoing_headers
+from orchestrator.worker.chores import (
+    api_keys,
+    budget,
+    callbacks,
+    deliveries,
+    leftovers,
+    order,
+    relay,
+    retention,
+    wakes,
+)
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -60,6 +72,7 @@ _WITHHELD = frozenset(
         "AUREA_API_TOKEN",
         "SUPABASE_JWT_SECRET",
         *BUILT_IN.values(),
+        "AUREA_SIGNING_SECRETS",
         "AUREA_ARTIFACTS_ACCESS_KEY_ID",
         "AUREA_ARTIFACTS_SECRET_ACCESS_KEY",
     }
@@ -93,10 +106,7 @@ async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False
 async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolated: bool) -> Runtime:
     redis_url, keys = _required(settings, "redis_url"), Keys(settings.aurea_namespace)
     handlers = discover(settings.aurea_handlers)
-    traces = open_traces(settings.otel_exporter_otlp_endpoint, settings.aurea_trace_sample, f"aurea-{role}")
-    closing.callback(traces.stop)
-    reports = open_reports(_revealed(settings.sentry_dsn), settings.env, VERSION)
-    closing.callback(reports.stop)
+    traces, reports = _open_telemetry(settings, role, closing)
     pool = NoPool() if isolated else await _open_pool(settings)
     closing.push_async_callback(pool.close)
     commands, blocking = connect(redis_url, settings.aurea_namespace)
@@ -128,8 +138,18 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         artifacts=artifacts,
         config=_handler_config(settings),
         limits=_limits(settings),
+        signer=Signer(tuple(secret.get_secret_value() for secret in settings.aurea_signing_secrets)),
+        private_hosts=Allowed(settings.aurea_allow_private_hosts),
         standby=Standby(isolated, Store("postgres", away=isolated, silent=isolated)),
     )
+
+
+def _open_telemetry(settings: Settings, role: Role, closing: AsyncExitStack) -> tuple[Traces, Reports]:
+    traces = open_traces(settings.otel_exporter_otlp_endpoint, settings.aurea_trace_sample, f"aurea-{role}")
+    closing.callback(traces.stop)
+    reports = open_reports(_revealed(settings.sentry_dsn), settings.env, VERSION)
+    closing.callback(reports.stop)
+    return traces, reports
 
 
 def _open_outside(
@@ -175,6 +195,7 @@ async def serve_scheduler(settings: Settings) -> None:
             *Reconciler(runtime).chores(),
             *wakes.chores(runtime),
             relay.chore(runtime),
+            callbacks.chore(runtime),
             retention.chore(runtime),
             deliveries.chore(runtime),
             leftovers.chore(runtime),

@@ -23,6 +23,7 @@ Queue = Annotated[str | None, typer.Option(help="The queue to stand in.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; may be repeated.")]
 MaxRetries = Annotated[int | None, typer.Option(min=0, help="Retries after the first attempt.")]
 Timeout = Annotated[str | None, typer.Option(metavar="SPAN", help="The most that one attempt may take.")]
+Callback = Annotated[str | None, typer.Option(metavar="URL", help="Told of the final state, signed.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 0 only if it succeeded, else 3.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Print its events as they come; exit codes as --wait.")]
 
@@ -38,6 +39,7 @@ def submit(
     tag: Tags = None,
     max_retries: MaxRetries = None,
     timeout: Timeout = None,
+    callback: Callback = None,
     wait: Wait = False,
     follow_it: Follow = False,
     as_json: AsJson = False,
@@ -55,6 +57,7 @@ def submit(
         "tags": read_tags(tag or ()) or None,
         "max_retries": max_retries,
         "timeout_seconds": None if timeout is None else read_span(timeout),
+        "callback_url": callback,
     }
     api = open_api()
     task, headers = api.post("/tasks", {name: value for name, value in request.items() if value is not None})

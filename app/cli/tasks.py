@@ -49,6 +49,7 @@ TASK = (
     Column("tags", "tags", tag_list),
     Column("key", "idempotency_key"),
     Column("parent", "parent_id"),
+    Column("callback", "callback_url"),
     Column("created", "created_at"),
     Column("due", "run_at"),
     Column("expires", "expires_at"),

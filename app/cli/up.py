@@ -63,6 +63,8 @@ def up(port: Port = None, workers: Workers = 1, home: Folder = None, fresh: Fres
 def _run(settings: Settings, home: Home, servers: Servers, workers: int, signals: Signals) -> None:
     token = home.token(settings.aurea_api_token.get_secret_value() if settings.aurea_api_token else None)
     variables = {**servers.variables(), "AUREA_API_TOKEN": token}
+    if not settings.aurea_signing_secrets:
+        variables["AUREA_SIGNING_SECRETS"] = home.signing_secret()
     _migrate(settings, variables)
     parts = _parts(settings, home, variables, workers)
     supervisor = Supervisor(list(servers.each.values()), parts, signals)

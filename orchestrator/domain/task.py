@@ -50,6 +50,8 @@ class NewTask:
     """Its parent waits for its end."""
     arrival: Arrival | None = None
     """Of the webhook delivery that it processes; put on record together with it."""
+    callback_url: str | None = None
+    """Is told of its final state."""
 
     @property
     def state(self) -> State:
@@ -169,6 +171,7 @@ class Task:
     traceparent: str
     cost_usd: float
     fence: Fence
+    callback_url: str | None
 
     @property
     def trace_id(self) -> str:

@@ -3,6 +3,7 @@
     postgres/ valkey/   the servers' own files         secrets.json   the servers' passwords
     token               the API's admin token          run/           lock, ports.json, up.json (what runs)
     logs/               what the processes say         artifacts/     the files that tasks keep
+    signing             what webhooks that go out are signed with
 
 Everything is readable by its owner only. One process at a time holds the lock; the kernel frees it when that ends.
 """
@@ -49,6 +50,7 @@ class Home:
         self.logs = self.folder / "logs"
         self.artifacts = self.folder / "artifacts"
         self._token = self.folder / "token"
+        self._signing = self.folder / "signing"
         self._secrets = self.folder / "secrets.json"
         self._run = self.folder / "run"
 
@@ -102,6 +104,12 @@ class Home:
     def kept_token(self) -> str | None:
         return self._token.read_text().strip() if self._token.exists() else None
 
+    def signing_secret(self) -> str:
+        """The master secret of webhooks that go out, made on first use."""
+        if not self._signing.exists():
+            _write_private(self._signing, secrets.token_urlsafe(32).encode() + b"\n")
+        return self._signing.read_text().strip()
+
     def ports(self) -> dict[str, int]:
         """The ports the servers had last, by name."""
         return {name: int(port) for name, port in self._read("run/ports.json").items()}
@@ -113,7 +121,7 @@ class Home:
         """Forget everything but the lock, which the caller holds. Nothing that is not ours is touched."""
         for folder in (self.postgres, self.valkey, self.logs, self.artifacts):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self._token, self._secrets, self._run / "ports.json"):
+        for file in (self._token, self._signing, self._secrets, self._run / "ports.json"):
             file.unlink(missing_ok=True)
         self._make()
 

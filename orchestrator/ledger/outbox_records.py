@@ -70,6 +70,7 @@ def inserted(task: NewTask) -> bytes:
         "always": task.always or None,
         "called": task.called or None,
         "arrival": task.arrival,
+        "callback_url": task.callback_url,
     }
     line = {
         "id": task.id,
@@ -206,6 +207,7 @@ def _task(line: _Line, payload: bytes) -> NewTask:
         line.get("always", False),
         called=line.get("called", False),
         arrival=_arrival(line.get("arrival")),
+        callback_url=line.get("callback_url"),
     )
 
 

@@ -3,11 +3,12 @@
 Each statement is one transaction, may be run again when its commit is unknown, and raises Unavailable while Postgres
 is away or does not answer in time: soon where somebody waits for it, late for the chores that go through many rows.
 Each aspect is a file: `submission`, `attempts`, `history`, `moves`, `reading`,
-`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`, `api_keys`.
+`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`, `api_keys`, `announcing`, `subscribing`.
 """
 
 import asyncpg
 
+from orchestrator.ledger.announcing import Announcing
 from orchestrator.ledger.api_keys import ApiKeys
 from orchestrator.ledger.artifacts import Artifacts
 from orchestrator.ledger.attempts import Attempts
@@ -19,6 +20,7 @@ from orchestrator.ledger.reading import Reading
 from orchestrator.ledger.relaying import Relaying
 from orchestrator.ledger.spending import Spending
 from orchestrator.ledger.submission import Existing, Inserted, Submission
+from orchestrator.ledger.subscribing import Subscribing
 from orchestrator.ledger.upkeep import Upkeep
 from orchestrator.ledger.waiting import Waiting
 
@@ -26,7 +28,20 @@ __all__ = ["Existing", "Inserted", "PostgresLedger"]
 
 
 class PostgresLedger(
-    Submission, Attempts, History, Moves, Reading, Upkeep, Relaying, Waiting, Spending, Artifacts, Deliveries, ApiKeys
+    Submission,
+    Attempts,
+    History,
+    Moves,
+    Reading,
+    Upkeep,
+    Relaying,
+    Waiting,
+    Spending,
+    Artifacts,
+    Deliveries,
+    ApiKeys,
+    Announcing,
+    Subscribing,
 ):
     def __init__(self, pool: asyncpg.Pool | None) -> None:
         self._database = Database(pool)

@@ -10,7 +10,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).with_name("sql")
 _TASK = """id::text, tenant, type, status::text, queue, priority, payload, result, error, progress, tags, attempt,
   crashes, max_retries, timeout_seconds, idempotency_key, parent_id::text, run_at, expires_at, created_at, started_at,
-  finished_at, worker_id, traceparent, cost_usd, fence"""
+  finished_at, worker_id, traceparent, cost_usd, fence, callback_url"""
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 

@@ -150,6 +150,7 @@ def _columns(tasks: Sequence[NewTask]) -> tuple[list[Any], ...]:
         [task.created_at for task in tasks],
         [task.traceparent for task in tasks],
         _sparse([task.called or None for task in tasks]),
+        _sparse([task.callback_url for task in tasks]),
     )
 
 

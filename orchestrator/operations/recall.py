@@ -89,4 +89,5 @@ def fresh(task: NewTask) -> Task:
         traceparent=task.traceparent,
         cost_usd=0.0,
         fence=Fence(0),
+        callback_url=task.callback_url,
     )

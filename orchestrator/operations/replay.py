@@ -77,6 +77,11 @@ async def replay_dead(
     return len(await _reopen(runtime, tenant, wanted, rate_per_second, only_dead=True))
 
 
+async def run_again(runtime: Runtime, tenant: Tenant, ids: Sequence[TaskId]) -> int:
+    """Run these tasks again, as far as they have ended, and return how many; what they had finished is not repeated."""
+    return len(await _reopen(runtime, tenant, ids, rate_per_second=None))
+
+
 async def _reopen(
     runtime: Runtime,
     tenant: Tenant,

@@ -11,13 +11,15 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.domain.delivery import Arrival
 from orchestrator.domain.errors import InvalidInput, Issue, TooLarge, UnknownType
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.priority import DEFAULT, LOWEST, MOST_URGENT
+from orchestrator.domain.subscription import DELIVER
 from orchestrator.domain.task import DEFAULT_QUEUE, NewTask
+from orchestrator.egress.destination import check_destination, refusal
 from orchestrator.runtime import Runtime
 
 _FARTHEST = timedelta(days=3650)
@@ -39,6 +41,8 @@ def _read_moment(value: object) -> datetime:
 
 
 Moment = Annotated[datetime, BeforeValidator(_read_moment)]
+Destination = Annotated[str, AfterValidator(check_destination)]
+"""A URL that is told of something; `check_reach` says whether it may be called."""
 
 
 class TaskRequest(BaseModel):
@@ -58,6 +62,8 @@ class TaskRequest(BaseModel):
     max_retries: Annotated[int, Field(ge=0, le=1000)] | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=_FARTHEST_SECONDS, allow_inf_nan=False)] | None = None
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=32)] = Field(default_factory=dict)
+    callback_url: Destination | None = None
+    """Told of the final state, each time the task comes to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Origin:
     """The id that a parent keeps for a task it calls, and waits for."""
     arrival: Arrival | None = None
     """Of the webhook delivery that becomes this task."""
+    own: bool = False
+    """Made by the system itself: of a type that nobody may ask for."""
 
 
 def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
@@ -85,6 +93,12 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     handler = runtime.handlers.get(request.type)
     if handler is None:
         raise UnknownType(request.type, runtime.handlers.known())
+    if request.type == DELIVER and not origin.own:
+        fix = "is made by the system alone: give a task a callback_url, or subscribe with POST /subscriptions"
+        raise InvalidInput(f"a task of the type {DELIVER} {fix}", [Issue("/type", fix)])
+    if request.callback_url is not None:
+        runtime.signer.check()
+        check_reach(runtime, request.callback_url, "/callback_url")
     payload = _encoded(request.payload, origin.most_payload_bytes or runtime.limits.max_body_bytes)
     value = handler.decode(payload)
     if handler.check is not None:
@@ -109,7 +123,15 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         # It may have been called before by an attempt that died.
         asked_again=origin.child_id is not None, called=origin.child_id is not None,
         arrival=origin.arrival,
+        callback_url=request.callback_url,
     )  # fmt: skip
+
+
+def check_reach(runtime: Runtime, url: str, pointer: str) -> None:
+    """Raises InvalidInput for a URL whose host is an address that will never be called."""
+    reason = refusal(url, runtime.private_hosts)
+    if reason is not None:
+        raise InvalidInput(f"{pointer} cannot be called: {reason}", [Issue(pointer, reason)])
 
 
 def _chosen(asked: int | None, usual: int | None, default: int) -> int:

@@ -5,11 +5,17 @@ from hashlib import sha256
 
 from orchestrator.clock import Clock
 from orchestrator.domain.ids import Fence
+from orchestrator.domain.signing import Generation, Signer
+from orchestrator.domain.subscription import CALLBACKS, Sealed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest, Usage
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.testing.record import Record
 from orchestrator.worker.bench import Listener
+
+SIGNER = Signer(("the master secret of every test",))
+ENDPOINT = "https://example.com/hook"
+"""Where every subscription leads."""
 
 Script = Sequence[ModelReply | str | Exception] | Callable[[ModelRequest], ModelReply]
 """Answers in their order, a text for one of nothing else, or a function that gives them; an exception is raised."""
@@ -45,6 +51,11 @@ class Outside:
             file = Artifact(self._clock.task_id(), name, bucket, content_type, len(data), sha256(data).hexdigest())
             self._files[name] = file, data
         return file
+
+    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+        recipient, now = subscription or CALLBACKS, self._clock.now()
+        headers = SIGNER.headers(claim.entry.tenant, recipient, Generation(), event_id, now, body)
+        return Sealed(None if subscription is None else ENDPOINT, headers)
 
     async def generate(self, claim: Claim, step: str, request: ModelRequest, listener: Listener) -> ModelReply:
         self.requests.append(request)

@@ -14,6 +14,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.events import Told
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step
+from orchestrator.domain.subscription import Sealed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, Config, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
@@ -96,6 +97,9 @@ class Services(Protocol):
     async def keep_artifact(
         self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket
     ) -> Artifact: ...
+
+    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+        """Return where an event of the task's tenant goes, and what proves it."""
 
     async def generate(
         self, claim: Claim, step: str, request: ModelRequest, listener: Listener

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from orchestrator.sdk import Artifact, Call, Config, ModelReply, ModelRequest, SyncContext, SyncHttp
+from orchestrator.sdk import Artifact, Call, Config, ModelReply, ModelRequest, Sealed, SyncContext, SyncHttp
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.context import AttemptContext
 from orchestrator.worker.waits import inside
@@ -129,6 +129,9 @@ class BlockingContext(SyncContext):
         self, name: str, data: bytes | str, *, content_type: str | None = None, bucket: Bucket = "orchestrator"
     ) -> Artifact:
         return self._wait(self._context.artifact, name, data, content_type=content_type, bucket=bucket)
+
+    def seal(self, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+        return self._wait(self._context.seal, subscription, event_id, body)
 
     def generate(self, name: str, request: ModelRequest) -> ModelReply:
         return self._wait(self._context.generate, name, request)

@@ -17,6 +17,7 @@ from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.labels import check_bucket, check_name, content_type_of
 from orchestrator.domain.steps import Step, StepKind, Wait
+from orchestrator.domain.subscription import Sealed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, Call, Config, Context, ModelReply, ModelRequest, Terminal
 from orchestrator.sdk.artifact import Bucket
@@ -240,6 +241,11 @@ class AttemptContext(Context):
         kind = content_type_of(name, content_type, text=isinstance(data, str))
         with self.waits.acting():
             return await self.bench.services.keep_artifact(self.claim, name, content, kind, bucket)
+
+    async def seal(self, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+        self.telling.check_open()
+        with self.waits.acting():
+            return await self.bench.services.seal(self.claim, subscription, event_id, body)
 
     async def generate(self, name: str, request: ModelRequest) -> ModelReply:
         with self.one_at_a_time(name):

@@ -153,6 +153,8 @@ async def _act(asked: Frame, context: AttemptContext) -> Any:
         case "artifact":
             data, kind = b64decode(asked["data"]), asked["content_type"]
             return await bench.services.keep_artifact(claim, asked["name"], data, kind, asked["bucket"])
+        case "seal":
+            return await bench.services.seal(claim, asked["subscription"], asked["event_id"], b64decode(asked["body"]))
         case "generate":
             return await bench.services.generate(claim, asked["step"], read_request(asked["request"]), context)
         case "save":

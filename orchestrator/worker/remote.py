@@ -15,6 +15,7 @@ import orjson
 from orchestrator.domain.events import Told
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step
+from orchestrator.domain.subscription import Sealed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
@@ -67,6 +68,10 @@ class RemoteWorker:
     async def keep_artifact(self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket) -> Artifact:
         asked = {"op": "artifact", "name": name, "content_type": content_type, "bucket": bucket}
         return Artifact(**await self._ask({**asked, "data": b64encode(data)}))
+
+    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+        asked = {"op": "seal", "subscription": subscription, "event_id": event_id, "body": b64encode(body)}
+        return Sealed(**await self._ask(asked))
 
     async def generate(
         self, claim: Claim, step: str, request: ModelRequest, listener: Listener

@@ -6,10 +6,12 @@ from orchestrator import crash
 from orchestrator.domain.errors import BudgetExceeded, NotConfigured
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step
+from orchestrator.domain.subscription import Sealed, SubscriptionId
 from orchestrator.domain.task import Claim
 from orchestrator.operations import artifact, generate, lock
 from orchestrator.operations.purse import Purse
 from orchestrator.operations.record import begin_steps, load_steps, save_step
+from orchestrator.operations.seal import seal
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
@@ -38,7 +40,7 @@ class KeptSteps:
 
 
 class Services:
-    """Locks, files and models."""
+    """Locks, files, signatures and models."""
 
     def __init__(self, runtime: Runtime, purse: Purse, recorder: Recorder) -> None:
         self._runtime = runtime
@@ -55,6 +57,11 @@ class Services:
     async def keep_artifact(self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket) -> Artifact:
         _need_postgres(self._runtime, "to store files")
         return await artifact.keep(self._runtime, claim, name, data, content_type, bucket)
+
+    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+        _need_postgres(self._runtime, "to sign webhooks")
+        wanted = None if subscription is None else SubscriptionId(subscription)
+        return await seal(self._runtime, claim, wanted, event_id, body)
 
     async def generate(
         self, claim: Claim, step: str, request: ModelRequest, listener: Listener

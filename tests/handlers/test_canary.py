@@ -19,6 +19,7 @@ from handlers.gen_content import gen_content
 from handlers.hello import hello
 from handlers.http_request import http_request
 from handlers.mrg_deploy import mrg_deploy
+from handlers.webhook_deliver import webhook_deliver
 from handlers.webhook_process import webhook_process
 from orchestrator.clock import SystemClock
 from orchestrator.discovery import discover
@@ -102,6 +103,19 @@ async def route(stage: Stage) -> tuple[TaskRun, TaskRun]:
         return await run_task(webhook_process, delivery, config=config)
 
     return await deliver({"name": "x"}), await deliver({})
+
+
+async def tell_end(stage: Stage) -> tuple[TaskRun, TaskRun]:
+    stage.watch.look_for("query-canary-5Hd")
+    stage.server.expect_request("/hook").respond_with_data("thanks")
+    stage.server.expect_request("/closed").respond_with_data("no", status=410)
+
+    async def deliver(path: str) -> TaskRun:
+        event = {"id": "evt_1", "type": "task.failed", "timestamp": "2026-11-20T10:00:00Z", "data": {}}
+        payload = {"url": stage.server.url_for(f"{path}?key=query-canary-5Hd"), "event": event}
+        return await run_task(webhook_deliver, payload, http=stage.http, config=stage.watch.config())
+
+    return await deliver("/hook"), await deliver("/closed")
 
 
 async def act(stage: Stage) -> tuple[TaskRun, TaskRun]:
@@ -211,6 +225,7 @@ SCENARIOS: dict[str, Scenario] = {
     "hello": say_hello,
     "http_request": call_out,
     "webhook_process": route,
+    "webhook_deliver": tell_end,
     "aurea_action": act,
     "code_pr": change_code,
     "centerpoint_sync": sync,

@@ -26,6 +26,7 @@ TASK: Row = {
     "idempotency_key": None, "key_held": False, "key_until_final": False, "key_expires_at": None, "fingerprint": None,
     "parent_id": None, "called": False, "delayed": False, "run_at": None, "expires_at": None, "created_at": _EPOCH,
     "started_at": None, "finished_at": None, "worker_id": None, "traceparent": "", "cost_usd": 0.0, "fence": 0,
+    "callback_url": None,
 }  # fmt: skip
 _NOT_READ = {"called", "key_held", "key_until_final", "key_expires_at", "fingerprint", "delayed"}
 READ = tuple(name for name in TASK if name not in _NOT_READ)

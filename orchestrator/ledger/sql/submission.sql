@@ -4,7 +4,7 @@
 insert into orchestrator_tasks (
   id, tenant, type, status, queue, priority, payload, tags, max_retries, timeout_seconds, idempotency_key, key_held,
   key_until_final, key_expires_at, fingerprint, parent_id, called, delayed, run_at, expires_at, created_at,
-  traceparent
+  traceparent, callback_url
 )
 select
   n.id::uuid, coalesce(n.tenant, ($2::text[])[1]), coalesce(n.type, ($3::text[])[1]),
@@ -12,16 +12,17 @@ select
   coalesce(n.queue, ($4::text[])[1]), coalesce(n.priority, ($5::smallint[])[1]), n.payload::json,
   coalesce(n.tags::jsonb, '{}'), coalesce(n.max_retries, ($8::integer[])[1]),
   coalesce(n.timeout_seconds, ($9::float8[])[1]), n.idempotency_key,
-  n.idempotency_key is not null and not $20::boolean, coalesce(n.key_until_final, false), n.key_expires_at,
-  n.fingerprint, n.parent_id, coalesce(n.called, false), n.run_at is not null, n.run_at, n.expires_at, n.created_at, n.traceparent
+  n.idempotency_key is not null and not $21::boolean, coalesce(n.key_until_final, false), n.key_expires_at,
+  n.fingerprint, n.parent_id, coalesce(n.called, false), n.run_at is not null, n.run_at, n.expires_at, n.created_at, n.traceparent,
+  n.callback_url
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::integer[], $9::float8[],
   $10::text[], $11::boolean[], $12::timestamptz[], $13::bytea[], $14::uuid[], $15::timestamptz[], $16::timestamptz[],
-  $17::timestamptz[], $18::text[], $19::boolean[]
+  $17::timestamptz[], $18::text[], $19::boolean[], $20::text[]
 ) as n (
   id, tenant, type, queue, priority, payload, tags, max_retries, timeout_seconds,
   idempotency_key, key_until_final, key_expires_at, fingerprint, parent_id, run_at, expires_at,
-  created_at, traceparent, called
+  created_at, traceparent, called, callback_url
 )
 on conflict do nothing
 

@@ -1,0 +1,120 @@
+"""/subscriptions/{id}/deliveries: what a subscription was told, what it answered; and telling it again."""
+
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app import shapes
+from app.api.subscriptions import SubscriptionIdOf
+from app.deps import PrincipalOf, RuntimeOf, desk_of
+from app.issues import validated
+from app.openapi import Body
+from app.render import answer, page
+from app.request_body import read_json
+from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
+from orchestrator.domain.ids import TaskId, parse_task_id
+from orchestrator.domain.states import State
+from orchestrator.domain.task import Task
+from orchestrator.operations import subscription as subscribing
+from orchestrator.operations.request import Moment
+
+router = APIRouter(tags=["subscriptions"])
+
+
+class DeliveryQuery(BaseModel):
+    """The query of `GET /subscriptions/{id}/deliveries`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: State | None = None
+    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class TellAgain(BaseModel):
+    """What to tell again: what did not arrive since a moment, or these deliveries."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Moment | None = None
+    ids: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Self:
+        if (self.since is None) == (self.ids is None):
+            raise ValueError('needs either "since" or "ids"')
+        return self
+
+
+@router.get(
+    "/subscriptions/{id}/deliveries",
+    operation_id="subscriptions_deliveries",
+    response_model=shapes.Page[shapes.SubscriptionDelivery],
+)
+async def list_deliveries(
+    wanted: SubscriptionIdOf, query: Annotated[DeliveryQuery, Query()], principal: PrincipalOf, runtime: RuntimeOf
+) -> Response:
+    """List what it was told and is to be told, newest first. Each is a task; its attempts are its runs."""
+    await subscribing.get(runtime, principal.tenant, wanted)
+    found = await subscribing.deliveries(runtime, principal.tenant, wanted, query.cursor, query.limit, query.status)
+    return page([_document(task) for task in found.items], found.next_cursor)
+
+
+@router.post(
+    "/subscriptions/{id}/replay",
+    operation_id="subscriptions_replay",
+    response_model=shapes.ToldAgain,
+    openapi_extra=Body(TellAgain, {"since": "2026-11-20T09:00:00Z"}),
+)
+async def replay(request: Request, wanted: SubscriptionIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Tell again, under the same event ids: with `since` what did not arrive, and what ended while it was disabled.
+
+    With `ids`: these deliveries, those that arrived included. 409 while the subscription is disabled.
+    """
+    asked = validated(TellAgain, await read_json(request, runtime.limits.max_body_bytes))
+    if asked.since is not None:
+        again, examined = await subscribing.tell_since(runtime, principal.tenant, wanted, asked.since)
+        return answer({"replayed": again, "examined": examined})
+    again = await subscribing.tell_again(runtime, principal.tenant, wanted, _ids(asked.ids or []))
+    return answer({"replayed": again, "examined": 0})
+
+
+@router.post(
+    "/subscriptions/{id}/test",
+    operation_id="subscriptions_test",
+    status_code=202,
+    response_model=shapes.SubscriptionDelivery,
+)
+async def try_out(request: Request, wanted: SubscriptionIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+    """Send it an event of the type `subscription.test`, and answer with the delivery."""
+    task = await subscribing.try_out(runtime, desk_of(request).intake, principal.tenant, wanted)
+    return answer(_document(task), 202)
+
+
+def _ids(texts: list[str]) -> list[TaskId]:
+    ids = []
+    for place, text in enumerate(texts):
+        try:
+            ids.append(parse_task_id(text))
+        except InvalidId as error:
+            raise InvalidInput(str(error), [Issue(f"/ids/{place}", error.issues[0].detail)]) from None
+    return ids
+
+
+def _document(task: Task) -> dict[str, Any]:
+    event = task.payload["event"]
+    return {
+        "id": task.id,
+        "event_id": event["id"],
+        "event": event["type"],
+        "task_id": task.tags.get("task"),
+        "status": task.status,
+        "attempt": task.attempt,
+        "answer": task.result,
+        "error": task.error,
+        "next_attempt_at": task.run_at if task.status is State.RETRYING else None,
+        "created_at": task.created_at,
+        "finished_at": task.finished_at,
+        "links": {"self": f"/tasks/{task.id}", "runs": f"/tasks/{task.id}/runs"},
+    }

@@ -27,6 +27,7 @@ from orchestrator.sdk import Config
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import Reports
 from orchestrator.telemetry.traces import Traces
+from orchestrator.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +120,6 @@ class Runtime:
     artifacts: ArtifactStore
     config: Config
     limits: Limits
+    vault: Vault = field(default_factory=Vault)
     spare: Spare = field(default_factory=Spare)
     standby: Standby = field(default_factory=Standby)

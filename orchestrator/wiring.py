@@ -45,6 +45,8 @@ from orchestrator.settings import Settings, environment
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
 from orchestrator.telemetry.traces import open_traces, outgoing_headers
+from orchestrator.vault.master_keys import read_master_keys
+from orchestrator.vault.vault import Vault
 from orchestrator.worker.chores import budget, leftovers, order, relay, retention, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
@@ -56,6 +58,7 @@ _WITHHELD = frozenset(
         "DATABASE_URL",
         "REDIS_URL",
         "AUREA_API_TOKEN",
+        "AUREA_ENCRYPTION_KEYS",
         "SUPABASE_JWT_SECRET",
         "AUREA_ARTIFACTS_ACCESS_KEY_ID",
         "AUREA_ARTIFACTS_SECRET_ACCESS_KEY",
@@ -124,6 +127,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         artifacts=artifacts,
         config=_handler_config(settings),
         limits=_limits(settings),
+        vault=_open_vault(settings),
         standby=Standby(isolated, Store("postgres", away=isolated, silent=isolated)),
     )
 
@@ -206,6 +210,11 @@ def _handler_config(settings: Settings) -> Config:
     values = {name: value for name, value in environment().items() if name not in _WITHHELD}
     rules = settings.aurea_webhook_rules
     return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})
+
+
+def _open_vault(settings: Settings) -> Vault:
+    keys = _revealed(settings.aurea_encryption_keys)
+    return Vault(read_master_keys(keys) if keys else (), settings.aurea_encrypt_tenants)
 
 
 def _limits(settings: Settings) -> Limits:

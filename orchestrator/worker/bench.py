@@ -36,8 +36,8 @@ class Journal(Protocol):
 class Steps(Protocol):
     """The steps of tasks."""
 
-    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
-        """Return what a task has finished or begun, by name."""
+    async def load(self, claim: Claim) -> Mapping[str, Step]:
+        """Return what the claim's task has finished or begun, by name."""
 
     async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
         """Keep calls and sleeps that begin; return them as they were first begun, none for a stale attempt."""
@@ -125,5 +125,7 @@ class Bench:
     gather_seconds: float = 0.01
     """Waits that a handler names within this time, side by side, park it together."""
     threads: Threads = field(default_factory=Threads)
+    open: Callable[[Claim], Claim] = lambda claim: claim
+    """Gives the claim as the handler sees it, its payload opened. Raises SealKeyMissing or SealBroken."""
     begun: Callable[[Claim], None] = lambda _: None
     """Hears when the handler of an attempt that has a process of its own begins."""

@@ -160,7 +160,7 @@ class AttemptContext(Context):
             self._loading = self._loading or asyncio.Lock()
             async with self._loading:  # those that begin side by side ask once
                 if self._kept is None:
-                    self._kept = dict(await self.bench.steps.load(self.task_id))
+                    self._kept = dict(await self.bench.steps.load(self.claim))
         return self._kept.get(name)
 
     def remember(self, steps: Mapping[str, Step]) -> None:

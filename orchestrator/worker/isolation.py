@@ -143,7 +143,7 @@ async def _act(asked: Frame, context: AttemptContext) -> Any:
     bench, claim = context.bench, context.claim
     match asked["op"]:
         case "load":
-            return dict(await bench.steps.load(claim.entry.id))
+            return dict(await bench.steps.load(claim))
         case "begin":
             return dict(await bench.steps.begin(claim, read_step_list(asked["steps"])))
         case "take_lock":

@@ -45,7 +45,7 @@ class RemoteWorker:
         """The worker reads no further while its journal is full, so the socket fills."""
         await self._writer.drain()
 
-    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
+    async def load(self, claim: Claim) -> Mapping[str, Step]:
         return read_steps(await self._ask({"op": "load"}))
 
     async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator import crash
 from orchestrator.domain.errors import BudgetExceeded, NotConfigured
-from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.ids import Fence
 from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
 from orchestrator.operations import artifact, generate, lock
@@ -23,8 +23,8 @@ class KeptSteps:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
-        return await load_steps(self._runtime, task_id)
+    async def load(self, claim: Claim) -> Mapping[str, Step]:
+        return await load_steps(self._runtime, claim.entry.tenant, claim.entry.id)
 
     async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
         _need_postgres(self._runtime, "to call tasks or to sleep")

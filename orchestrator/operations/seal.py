@@ -8,6 +8,7 @@ The pieces that are opened here raise SealKeyMissing or SealBroken; those of a l
 already, say in the place of the value why it cannot be read.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import orjson
 from orchestrator.domain.errors import SealBroken, SealKeyMissing
 from orchestrator.domain.events import Event, EventKind, Told
 from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.states import FINAL
 from orchestrator.domain.steps import Step, StepKind, StepView
 from orchestrator.domain.task import Claim, NewTask, Run, Settlement, Task
 from orchestrator.runtime import Runtime
@@ -52,7 +54,7 @@ def open_claim(vault: Vault, claim: Claim) -> Claim:
 
 
 def seal_ending(runtime: Runtime, ending: Settlement) -> Settlement:
-    """Return an ending as it is stored."""
+    """Return an ending as it is stored. A task that goes back to the queue goes there under the newest key."""
     vault, entry = runtime.vault, ending.claim.entry
     result, error = ending.result, ending.error
     if result is not None:
@@ -60,9 +62,19 @@ def seal_ending(runtime: Runtime, ending: Settlement) -> Settlement:
     if error is not None and (vault.seals(entry.tenant) or error.message.startswith(MARK)):
         message = vault.seal(entry.tenant, entry.id, ERROR, orjson.dumps(error.message))
         error = replace(error, message=orjson.loads(message))
-    if result is ending.result and error is ending.error:
+    claim = ending.claim if ending.state in FINAL else _renewed(vault, ending.claim)
+    if result is ending.result and error is ending.error and claim is ending.claim:
         return ending
-    return replace(ending, result=result, error=error)
+    return replace(ending, claim=claim, result=result, error=error)
+
+
+def _renewed(vault: Vault, claim: Claim) -> Claim:
+    entry = claim.entry
+    with suppress(SealBroken, SealKeyMissing):  # whoever runs it next will say so
+        payload = vault.renew(entry.tenant, entry.id, PAYLOAD, entry.payload)
+        if payload is not entry.payload:
+            return replace(claim, entry=replace(entry, payload=payload))
+    return claim
 
 
 def seal_told(runtime: Runtime, told: Told) -> Told:

@@ -26,6 +26,8 @@ from orchestrator.vault.master_keys import KEY_BYTES, MasterKey
 
 MARK = "aurea:sealed:"
 EVERY_TENANT = "*"
+SEALED_MARK = '"aurea:sealed:1:'
+"""How the JSON text of every sealed value begins."""
 _MARK, _PLAIN, _SEALED = b'"aurea:sealed:', b'"aurea:sealed:0:', b'"aurea:sealed:1:'
 _NONCE_BYTES = 12
 _PLAIN_FINGERPRINT_BYTES = 32
@@ -42,6 +44,8 @@ class Vault:
         self._secrets = {key.id: key.secret for key in keys}
         self.newest = keys[0].id if keys else None
         """The id of the key that seals."""
+        self.newest_mark = f'"{MARK}1:{self.newest}:'
+        """How a stored value begins that is sealed under that key."""
         self._everybody = EVERY_TENANT in self.tenants
         self._met: set[Tenant] = set()
         self._derived: dict[tuple[str, Tenant], bytes] = {}
@@ -59,10 +63,9 @@ class Vault:
         """Return what is to be stored of a JSON value; `what` tells a task's values apart."""
         if not self.seals(tenant):
             return plain if not plain.startswith(_MARK) else _PLAIN + plain[len(_MARK) :]
-        return self.seal_anew(tenant, task_id, what, plain)
+        return self._seal_anew(tenant, task_id, what, plain)
 
-    def seal_anew(self, tenant: Tenant, task_id: TaskId, what: str, plain: bytes) -> bytes:
-        """Seal under the newest key, whoever the tenant is; there has to be one."""
+    def _seal_anew(self, tenant: Tenant, task_id: TaskId, what: str, plain: bytes) -> bytes:
         key_id = self.newest or ""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._cipher(key_id, tenant, task_id).encrypt(nonce, plain, _bound(tenant, task_id, what))
@@ -88,16 +91,30 @@ class Vault:
         except InvalidTag:
             raise SealBroken(what, f"task {task_id}") from None
 
+    def renew(self, tenant: Tenant, task_id: TaskId, what: str, kept: bytes) -> bytes:
+        """Return a stored value as it should be stored: what is sealed, and what ought to be, under the newest key.
+
+        Raises SealKeyMissing or SealBroken.
+        """
+        if self.newest is None or kept.startswith(self.newest_mark.encode()):
+            return kept
+        if not kept.startswith(_SEALED) and not self.seals(tenant):
+            return kept
+        return self._seal_anew(tenant, task_id, what, self.open(tenant, task_id, what, kept))
+
+    def renew_fingerprint(self, tenant: Tenant, key: str, kept: bytes) -> bytes:
+        """The same for a fingerprint that is sealed, or ought to be."""
+        return self._seal_fingerprint_anew(tenant, key, self.open_fingerprint(tenant, key, kept))
+
     def seal_fingerprint(self, tenant: Tenant, key: str, plain: bytes) -> bytes:
         """Return what is to be stored of a request's fingerprint: equal for equal ones of one idempotency key.
 
         A hash alone would tell whoever guesses the body that the guess is right. AES-SIV gives equal bytes for equal
         requests, and can be opened, so that a rotation needs no body.
         """
-        return self.seal_fingerprint_anew(tenant, key, plain) if self.seals(tenant) else plain
+        return self._seal_fingerprint_anew(tenant, key, plain) if self.seals(tenant) else plain
 
-    def seal_fingerprint_anew(self, tenant: Tenant, key: str, plain: bytes) -> bytes:
-        """Seal under the newest key, whoever the tenant is; there has to be one."""
+    def _seal_fingerprint_anew(self, tenant: Tenant, key: str, plain: bytes) -> bytes:
         newest = self.newest or ""
         return newest.encode() + b":" + self._fingerprints(newest, tenant).encrypt(plain, [key.encode()])
 

@@ -1,5 +1,6 @@
 """A house whose tenants are encrypted, and eyes for whatever lies in its stores."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +10,12 @@ import asyncpg
 import redis.asyncio
 
 from orchestrator.domain.ids import DEFAULT_TENANT
+from orchestrator.domain.states import State
 from orchestrator.domain.task import Task
 from orchestrator.operations import read
 from orchestrator.operations.fences import open_epoch
 from orchestrator.operations.submit import Intake
+from orchestrator.queue.subscriptions import Gap, Watch
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
 from tests.worker.conftest import House
@@ -64,3 +67,14 @@ async def keys(redis_url: str) -> str:
 
 async def read_it(house: House, task: Task) -> Task:
     return await read.get(house.runtime, DEFAULT_TENANT, task.id)
+
+
+async def told(watch: Watch, status: State) -> None:
+    """Return when this status was published."""
+    async with asyncio.timeout(20):
+        while True:
+            message = await watch.next()
+            if not isinstance(message, Gap) and message.event.data in (
+                {"status": status, "attempt": n} for n in (0, 1)
+            ):
+                return

@@ -1,6 +1,5 @@
 """Sealed values when something is amiss: stores away, keys missing, rows that somebody changed."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -14,10 +13,9 @@ from orchestrator.domain.states import State
 from orchestrator.operations import read, replay
 from orchestrator.operations.cancel import cancel
 from orchestrator.operations.request import Origin, TaskRequest
-from orchestrator.queue.subscriptions import Gap, Watch
 from orchestrator.worker import executor
 from tests.worker.conftest import House
-from tests.worker.sealing import CANARY, K2, OFF, SECRET, keys, read_it, sealing_house, tables
+from tests.worker.sealing import CANARY, K2, OFF, SECRET, keys, read_it, sealing_house, tables, told
 from tests.worker.test_rebuild import empty, rebuild
 
 
@@ -32,15 +30,6 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
-
-
-async def told(watch: Watch, status: State) -> None:
-    """Return when this status was published."""
-    async with asyncio.timeout(20):
-        while True:
-            message = await watch.next()
-            if not isinstance(message, Gap) and message.event.data in ({"status": status, "attempt": n} for n in (0, 1)):
-                return
 
 
 async def test_without_postgres_the_outbox_holds_sealed_values_and_the_relay_brings_them(

@@ -239,7 +239,9 @@ def read_what_is_good() -> tuple[Settings, Sequence[Issue]]:
     try:
         return read_settings(), ()
     except InvalidInput as refusal:
-        wrong = [issue.pointer.lower() for issue in refusal.issues]
+        wrong = {issue.pointer.lower() for issue in refusal.issues}
+        if "aurea_encryption_keys" in wrong:
+            wrong.add("aurea_encrypt_tenants")  # means nothing without them
         return Settings(**{name: Settings.model_fields[name].default for name in wrong}), refusal.issues
 
 

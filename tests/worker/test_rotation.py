@@ -7,13 +7,19 @@ import asyncpg
 import pytest
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.domain.ids import DEFAULT_TENANT
+from orchestrator.domain.ids import DEFAULT_TENANT, TaskId
 from orchestrator.domain.states import State
+from orchestrator.ledger.resealing import Wanted
+from orchestrator.operations.rebuild import BEGINNING
 from orchestrator.operations.replay import retry
+from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.reseal import Walk, reseal
+from orchestrator.operations.submit import Receipt
 from orchestrator.runtime import Runtime
+from orchestrator.vault.vault import SEALED_MARK
 from tests.worker.sealing import CANARY, K1, K2, OFF, SECRET, read_it, sealing_house, tables, told
 
+LAST = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 NEWER, NEWEST = {"aurea_encryption_keys": f"{K2},{K1}"}, {"aurea_encryption_keys": K2}
 
 
@@ -110,3 +116,37 @@ async def test_records_in_the_outbox_are_told_of(database_url: str, redis_url: s
         house.runtime.standby.postgres.away = house.runtime.standby.postgres.silent = True
         await house.submit("parrot", CANARY)
         assert (await walked(house.runtime)).waiting == 1
+
+
+async def test_what_somebody_writes_meanwhile_is_not_undone(
+    database_url: str, redis_url: str, database: asyncpg.Connection
+) -> None:
+    async with sealing_house(database_url, redis_url, **OFF) as house, house.worker(), house.scheduler():
+        task = await house.submit("confide", SECRET | {"fails": 1}, idempotency_key="once")
+        await house.story(task)
+        ledger = house.runtime.ledger
+        wanted = Wanted(SEALED_MARK, f"{SEALED_MARK}k1:", b"k1:", ["*"])
+        found = await ledger.stale(BEGINNING, LAST, 100, wanted)
+        prints = await ledger.stale_fingerprints(BEGINNING, LAST, wanted)
+        assert {stale.place for stale in found} == {"payload", "result", "run", "step", "event"}
+        for table, column in (("tasks", "payload"), ("tasks", "result"), ("steps", "result"), ("events", "data")):
+            await database.execute(f"update orchestrator_{table} set {column} = '7' where {column} is not null")
+        await database.execute("update orchestrator_runs set error = jsonb_set(error, '{message}', '7')")
+        await database.execute("update orchestrator_tasks set fingerprint = '7'")
+        before = sorted((await tables(database)).splitlines())
+        await ledger.reseal([(stale, b'"lost"') for stale in found])
+        await ledger.reseal_fingerprints([(stale, b"lost") for stale in prints])
+        assert sorted((await tables(database)).splitlines()) == before
+
+
+async def test_a_walk_that_is_interrupted_is_taken_up_again(database_url: str, redis_url: str) -> None:
+    async with sealing_house(database_url, redis_url) as old:
+        for receipt in await old.intake.submit_many(
+            [TaskRequest(type="parrot", payload=CANARY)] * 450, Origin(DEFAULT_TENANT)
+        ):
+            assert isinstance(receipt, Receipt)
+    async with sealing_house(database_url, redis_url, **NEWER) as new:
+        first = await anext(reseal(new.runtime))
+        assert (first.sealed, first.left) == (200, 0)
+        rest = await walked(new.runtime)
+        assert (rest.sealed, rest.left) == (250 + 450, 0)  # and the copies in Redis

@@ -53,6 +53,8 @@ ROWS: dict[type[AureaError], Row] = {
     errors.AddressRefused: Row(422, "Address refused"),
     errors.NotConfigured: Row(503, "Not configured"),
     errors.RedisEvicts: Row(503, "Redis evicts"),
+    errors.SealBroken: Row(503, "Seal broken"),
+    errors.SealKeyMissing: Row(503, "Seal key missing"),
     errors.StoreRefused: Row(503, "Store refused"),
     errors.Unavailable: Row(503, "Unavailable"),
     errors.HandlerBroken: Row(500, "Handler broken"),
@@ -112,6 +114,8 @@ def _particulars(error: AureaError) -> dict[str, Any]:
             return {"scope": scope}
         case errors.NotConfigured():
             return {"variable": error.variable}
+        case errors.SealKeyMissing():
+            return {"variable": "AUREA_ENCRYPTION_KEYS", "key_id": error.key_id}
         case errors.Unavailable():
             return {
                 "detail": f"{error}: try again in {error.retry_after_seconds} s. Whether it acted is not known; "

@@ -59,15 +59,15 @@ async def webhook_deliver(payload: Letter, ctx: Context) -> dict[str, Any]:
     body = orjson.dumps({"type": event.type, "timestamp": event.timestamp, "data": event.data})
     delay = _delay(ctx)
     try:
-        sealed = await ctx.seal(payload.subscription, event.id, body)
+        signed = await ctx.sign(payload.subscription, event.id, body)
     except NotConfigured as lacking:  # on this worker; another may have it
         raise Retry(str(lacking), after=delay) from None
-    url = sealed.url or payload.url
-    if sealed.closed is not None or url is None:
-        raise EndpointClosed(sealed.closed or "the event has no address")
+    url = signed.url or payload.url
+    if signed.closed is not None or url is None:
+        raise EndpointClosed(signed.closed or "the event has no address")
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            answer, text = await _post(ctx, url, body, sealed.headers)
+            answer, text = await _post(ctx, url, body, signed.headers)
     except TimeoutError:
         raise Retry(f"{_plain(url)} did not answer within {TIMEOUT_SECONDS:g} s", after=delay) from None
     except httpx2.HTTPError as error:

@@ -27,6 +27,7 @@ from orchestrator.queue.connect import connect
 from orchestrator.queue.server import RedisServer
 from orchestrator.settings import Settings
 from orchestrator.sources import fault_of, read_sources
+from orchestrator.vault.master_keys import read_master_keys
 
 _SQL = load("inspection")
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
@@ -47,7 +48,7 @@ class Finding:
 
 async def inspect(settings: Settings) -> list[Finding]:
     """Look at everything; answers within about ten seconds, whatever is away."""
-    looks = (_production, _github, _rules, _templates, _handlers, _models)
+    looks = (_production, _github, _encryption, _rules, _templates, _handlers, _models)
     found = [finding for look in looks for finding in look(settings)]
     stores = await asyncio.gather(_postgres(settings), _redis(settings), _artifacts(settings))
     return [*found, *(finding for store in stores for finding in store)]
@@ -71,6 +72,17 @@ def _github(settings: Settings) -> Iterator[Finding]:
     missing = [name.upper() for name in _GITHUB_APP if getattr(settings, name) is None]
     if 0 < len(missing) < len(_GITHUB_APP):
         yield Finding(missing[0], False, "is missing: a GitHub App needs id, private key and installation")
+
+
+def _encryption(settings: Settings) -> Iterator[Finding]:
+    """Say nothing where there are no keys: tenants without keys are refused before this."""
+    if settings.aurea_encryption_keys is None:
+        return
+    newest, *older = [key.id for key in read_master_keys(settings.aurea_encryption_keys.get_secret_value())]
+    also = f", also opened under {', '.join(older)}" if older else ""
+    tenants = settings.aurea_encrypt_tenants
+    whose = "everybody's values" if "*" in tenants else f"values of {', '.join(tenants)}" if tenants else "nothing new"
+    yield Finding("AUREA_ENCRYPTION_KEYS", True, f"{whose} sealed under {newest}{also}")
 
 
 def _rules(settings: Settings) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ from orchestrator.sdk import Config
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import Reports
 from orchestrator.telemetry.traces import Traces
+from orchestrator.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +127,6 @@ class Runtime:
     signer: Signer = field(default_factory=Signer)
     private_hosts: Allowed = field(default_factory=lambda: Allowed(()))
     """Hosts that may be called although they are not public."""
+    vault: Vault = field(default_factory=Vault)
     spare: Spare = field(default_factory=Spare)
     standby: Standby = field(default_factory=Standby)

@@ -20,6 +20,7 @@ from orchestrator.domain.errors import InvalidInput, Issue
 from orchestrator.models import chain
 from orchestrator.models.access import Access
 from orchestrator.models.chain import PROVIDERS
+from orchestrator.vault import master_keys
 
 DOTENV = ".env"
 DEFAULT_RULES = Path("webhooks.toml")
@@ -50,6 +51,16 @@ def _check_redis(value: object, given: ValidationInfo) -> object:
         addresses.parse(value)
         addresses.check_namespace(value, str(given.data.get("aurea_namespace", "{aurea}")))
     return value
+
+
+def _check_master_keys(value: object) -> object:
+    return master_keys.check_master_keys(value) if isinstance(value, str) else value
+
+
+def _check_sealable(tenants: tuple[str, ...], given: ValidationInfo) -> tuple[str, ...]:
+    if "aurea_encryption_keys" in given.data:  # else they are wrong, and that is told
+        master_keys.check_tenants(tenants, given.data["aurea_encryption_keys"])
+    return tenants
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -89,6 +100,10 @@ class Settings(BaseSettings):
     supabase_url: HttpUrl | None = None
     supabase_service_role_key: SecretStr | None = None
     supabase_jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+
+    # Who is encrypted at rest, and under which keys: the first seals, all of them open.
+    aurea_encryption_keys: Annotated[SecretStr, BeforeValidator(_check_master_keys)] | None = None
+    aurea_encrypt_tenants: Annotated[Names, AfterValidator(_check_sealable)] = ()
 
     # How tasks run.
     max_concurrency: int = Field(8, ge=1, le=10_000)
@@ -237,7 +252,9 @@ def read_what_is_good() -> tuple[Settings, Sequence[Issue]]:
     try:
         return read_settings(), ()
     except InvalidInput as refusal:
-        wrong = [issue.pointer.lower() for issue in refusal.issues]
+        wrong = {issue.pointer.lower() for issue in refusal.issues}
+        if "aurea_encryption_keys" in wrong:
+            wrong.add("aurea_encrypt_tenants")  # means nothing without them
         return Settings(**{name: Settings.model_fields[name].default for name in wrong}), refusal.issues
 
 

@@ -49,6 +49,8 @@ from orchestrator.sources import BUILT_IN, read_sources
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import Reports, open_reports
 from orchestrator.telemetry.traces import Traces, open_traces, outgoing_headers
+from orchestrator.vault.master_keys import read_master_keys
+from orchestrator.vault.vault import Vault
 from orchestrator.worker.chores import (
     api_keys,
     budget,
@@ -70,6 +72,7 @@ _WITHHELD = frozenset(
         "DATABASE_URL",
         "REDIS_URL",
         "AUREA_API_TOKEN",
+        "AUREA_ENCRYPTION_KEYS",
         "SUPABASE_JWT_SECRET",
         *BUILT_IN.values(),
         "AUREA_SIGNING_SECRETS",
@@ -140,6 +143,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         limits=_limits(settings),
         signer=Signer(tuple(secret.get_secret_value() for secret in settings.aurea_signing_secrets)),
         private_hosts=Allowed(settings.aurea_allow_private_hosts),
+        vault=_open_vault(settings),
         standby=Standby(isolated, Store("postgres", away=isolated, silent=isolated)),
     )
 
@@ -234,6 +238,11 @@ def _handler_config(settings: Settings) -> Config:
     values = {name: value for name, value in environment().items() if name not in withheld}
     rules = settings.aurea_webhook_rules
     return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})
+
+
+def _open_vault(settings: Settings) -> Vault:
+    keys = _revealed(settings.aurea_encryption_keys)
+    return Vault(read_master_keys(keys) if keys else (), settings.aurea_encrypt_tenants)
 
 
 def _limits(settings: Settings) -> Limits:

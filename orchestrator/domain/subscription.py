@@ -71,7 +71,7 @@ class Callback:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class Signed:
     """An event that is ready to go: where to, and the headers that prove who sent it."""
 
     url: str | None

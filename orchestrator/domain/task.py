@@ -28,7 +28,7 @@ class NewTask:
     type: str
     payload: bytes
     fingerprint: bytes
-    """SHA-256 of the request's canonical JSON; tells a repeat from another body under the same key."""
+    """SHA-256 of the request's canonical JSON, sealed if the tenant's values are; tells a repeat from another body."""
     created_at: datetime
     traceparent: str
     queue: str = DEFAULT_QUEUE

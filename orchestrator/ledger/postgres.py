@@ -3,7 +3,8 @@
 Each statement is one transaction, may be run again when its commit is unknown, and raises Unavailable while Postgres
 is away or does not answer in time: soon where somebody waits for it, late for the chores that go through many rows.
 Each aspect is a file: `submission`, `attempts`, `history`, `moves`, `reading`,
-`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`, `api_keys`, `announcing`, `subscribing`.
+`upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`, `api_keys`, `announcing`, `subscribing`,
+`resealing`.
 """
 
 import asyncpg
@@ -18,6 +19,7 @@ from orchestrator.ledger.history import History
 from orchestrator.ledger.moves import Moves
 from orchestrator.ledger.reading import Reading
 from orchestrator.ledger.relaying import Relaying
+from orchestrator.ledger.resealing import Resealing
 from orchestrator.ledger.spending import Spending
 from orchestrator.ledger.submission import Existing, Inserted, Submission
 from orchestrator.ledger.subscribing import Subscribing
@@ -42,6 +44,7 @@ class PostgresLedger(
     ApiKeys,
     Announcing,
     Subscribing,
+    Resealing,
 ):
     def __init__(self, pool: asyncpg.Pool | None) -> None:
         self._database = Database(pool)

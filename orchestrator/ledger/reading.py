@@ -82,10 +82,10 @@ class Reading:
         number: int = await self._database.value(_SQL["dead_letters"])
         return number
 
-    async def dead_groups(self, tenant: Tenant, limit: int = 200) -> list[DeadGroup]:
-        """Return dead letters counted by cause and type, the largest group first."""
+    async def dead_groups(self, tenant: Tenant, limit: int = 200) -> list[tuple[TaskId, DeadGroup]]:
+        """Return dead letters counted by cause and type, the largest group first, each behind its newest task's id."""
         rows = await self._database.of(tenant).rows(_SQL["dead_groups"], tenant, limit)
-        return [DeadGroup(**row) for row in rows]
+        return [(TaskId(newest), DeadGroup(*group)) for newest, *group in rows]
 
 
 def id_at(moment: datetime | None, shift: timedelta) -> TaskId | None:

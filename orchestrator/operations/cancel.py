@@ -17,6 +17,7 @@ from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
 from orchestrator.operations.fences import fresh_fence
+from orchestrator.operations.seal import open_task
 from orchestrator.operations.wake import wake_parents
 from orchestrator.runtime import Runtime
 
@@ -34,13 +35,13 @@ async def cancel(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
     for _ in range(_TRIES):
         task = await _read(runtime, tenant, task_id)
         if task.status is State.CANCELLED:
-            return task
+            return open_task(runtime, task, listed=True)
         cancelled = await runtime.ledger.cancel(tenant, task_id, await fresh_fence(runtime))
         if cancelled is not None:
             await _tell(runtime, cancelled)
             await cancel_children(runtime, tenant, task_id)
             await wake_parents(runtime, [task_id])
-            return cancelled
+            return open_task(runtime, cancelled, listed=True)
     raise Conflict("the task was started anew each time it was about to be cancelled; try again")
 
 

@@ -18,7 +18,8 @@ from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
 from orchestrator.operations.patience import patiently
-from orchestrator.operations.read import get, opening
+from orchestrator.operations.read import opening, stored
+from orchestrator.operations.seal import open_event, open_task
 from orchestrator.queue.subscriptions import Gap, Watch
 from orchestrator.runtime import Runtime
 
@@ -32,7 +33,7 @@ async def follow(runtime: Runtime, tenant: Tenant, task_id: TaskId, after: int) 
     """Yield every event behind `after`, live ones as they come, and stop behind `end`. Raises NotFound at once."""
     place = after
     async with runtime.subscriptions.watch(task_id) as watch:
-        await get(runtime, tenant, task_id)
+        await stored(runtime, tenant, task_id)
         while True:
             task = await _recorded(runtime, tenant, task_id)
             last = None
@@ -48,7 +49,7 @@ async def follow(runtime: Runtime, tenant: Tenant, task_id: TaskId, after: int) 
                 continue
             async for event in _live(watch, place):
                 place = event.place
-                yield event
+                yield open_event(runtime, tenant, event, listed=True)
 
 
 async def _recorded(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
@@ -57,7 +58,7 @@ async def _recorded(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
         task = await patiently(runtime.clock, lambda: runtime.ledger.read(tenant, task_id))
         if task is not None:
             return task
-        await get(runtime, tenant, task_id)  # it is known in Redis, or was pruned
+        await stored(runtime, tenant, task_id)  # it is known in Redis, or was pruned
         await asyncio.sleep(_OWED_SECONDS)
 
 
@@ -81,14 +82,17 @@ async def _history(runtime: Runtime, task: Task, after: int) -> AsyncIterator[Ev
             yield event
         if len(page) < _PAGE:
             break
-    latest = _ending(task) if task.status in FINAL else [] if started is None else [started]
+    latest = (
+        _ending(open_task(runtime, task, listed=True)) if task.status in FINAL else [] if started is None else [started]
+    )
     for event in latest:
         if event.place > place:
             yield event
 
 
 async def _page(runtime: Runtime, task: Task, after: int) -> list[Event]:
-    return await patiently(runtime.clock, lambda: runtime.ledger.events(task.tenant, task.id, after, _PAGE))
+    events = await patiently(runtime.clock, lambda: runtime.ledger.events(task.tenant, task.id, after, _PAGE))
+    return [open_event(runtime, task.tenant, event, listed=True) for event in events]
 
 
 def _ending(task: Task) -> list[Event]:

@@ -18,6 +18,7 @@ from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import DEFAULT_QUEUE, Run, Task
 from orchestrator.operations.recall import ended, newest, recall
+from orchestrator.operations.seal import open_event, open_message, open_run, open_step_view, open_task
 from orchestrator.operations.standby import leave
 from orchestrator.queue.port import Live, QueueFigures
 from orchestrator.queue.presence import WorkerCard
@@ -33,7 +34,15 @@ class Page(Generic[T]):
 
 
 async def get(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
-    """Return one task as it stands. Raises NotFound, or Unavailable for what only Postgres knows while it is away."""
+    """Return one task as it stands.
+
+    Raises NotFound, Unavailable for what only Postgres knows while it is away, SealKeyMissing or SealBroken.
+    """
+    return open_task(runtime, await stored(runtime, tenant, task_id))
+
+
+async def stored(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
+    """Return one task as it stands, and what is sealed of it sealed. Raises NotFound or Unavailable, as `get` does."""
     if runtime.standby.postgres.silent and (recalled := await recall(runtime, tenant, task_id)) is not None:
         return recalled
     task = await _recorded(runtime, tenant, task_id)
@@ -58,30 +67,32 @@ async def _recorded(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task |
 async def page(runtime: Runtime, tenant: Tenant, wanted: TaskFilter, cursor: str | None, limit: int) -> Page[Task]:
     """Return tasks, newest first. Raises InvalidCursor."""
     tasks = await runtime.ledger.page(tenant, wanted, open_cursor(cursor), limit + 1)
-    return _page(tasks, limit)
+    return _page([open_task(runtime, task, listed=True) for task in tasks], limit)
 
 
 async def dead(runtime: Runtime, tenant: Tenant, wanted: DeadFilter, cursor: str | None, limit: int) -> Page[Task]:
     """Return dead letters, newest first. Raises InvalidCursor."""
     tasks = await runtime.ledger.dead(tenant, wanted, open_cursor(cursor), limit + 1)
-    return _page(tasks, limit)
+    return _page([open_task(runtime, task, listed=True) for task in tasks], limit)
 
 
 async def dead_groups(runtime: Runtime, tenant: Tenant) -> list[DeadGroup]:
     """Return dead letters counted by error fingerprint, the largest group first."""
-    return await runtime.ledger.dead_groups(tenant)
+    found = await runtime.ledger.dead_groups(tenant)
+    return [replace(group, message=open_message(runtime, tenant, newest, group.message)) for newest, group in found]
 
 
 async def runs(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> list[Run]:
     """Return a task's attempts, oldest first. Raises NotFound."""
     await _known(runtime, tenant, task_id)
-    return await runtime.ledger.runs(tenant, task_id)
+    return [open_run(runtime, tenant, run) for run in await runtime.ledger.runs(tenant, task_id)]
 
 
 async def steps(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> list[StepView]:
     """Return what a task has finished or begun, the first first. Raises NotFound."""
     await _known(runtime, tenant, task_id)
-    return await runtime.ledger.list_steps(tenant, task_id)
+    found = await runtime.ledger.list_steps(tenant, task_id)
+    return [open_step_view(runtime, tenant, task_id, step) for step in found]
 
 
 async def events(
@@ -89,7 +100,8 @@ async def events(
 ) -> list[Event]:
     """Return the task's events behind a place, in order: told ones and statuses. Raises NotFound."""
     await _known(runtime, tenant, task_id)
-    return await runtime.ledger.events(tenant, task_id, after, limit, kinds)
+    found = await runtime.ledger.events(tenant, task_id, after, limit, kinds)
+    return [open_event(runtime, tenant, event) for event in found]
 
 
 async def artifacts(

@@ -6,12 +6,13 @@ Postgres first; the outbox while Postgres is away, or for tasks whose insert sti
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from orchestrator.domain.ids import TaskId, WorkerId
+from orchestrator.domain.ids import TaskId, Tenant, WorkerId
 from orchestrator.domain.outbox import RecordKind, Write
 from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim
 from orchestrator.ledger import outbox_records
 from orchestrator.operations.patience import patiently
+from orchestrator.operations.seal import open_step, step_result
 from orchestrator.operations.standby import appended, early, written
 from orchestrator.runtime import Runtime
 
@@ -74,13 +75,14 @@ async def start(runtime: Runtime, worker: WorkerId, claims: Sequence[Claim]) -> 
 
 async def save_step(runtime: Runtime, claim: Claim, name: str, result: bytes) -> bool:
     """Keep the JSON result of a finished step for the attempts to come; False for a stale attempt."""
+    sealed = runtime.vault.seal(claim.entry.tenant, claim.entry.id, step_result(name), result)
 
     async def direct() -> list[bool]:
-        return [await runtime.ledger.save_step(claim, name, result)]
+        return [await runtime.ledger.save_step(claim, name, sealed)]
 
     def write(_: int) -> Write:
-        kept = outbox_records.step(claim, name, result)
-        return Write(RecordKind.STEP, claim.entry.id, claim.fence, kept, (name, result))
+        kept = outbox_records.step(claim, name, sealed)
+        return Write(RecordKind.STEP, claim.entry.id, claim.fence, kept, (name, sealed))
 
     return (await record(runtime, claim.worker, [claim.entry.id], direct, write))[0]
 
@@ -93,7 +95,7 @@ async def begin_steps(runtime: Runtime, claim: Claim, steps: Sequence[Step]) -> 
     while True:
         begun = await patiently(runtime.clock, lambda: runtime.ledger.begin_steps(claim, steps))
         if begun or not await is_on_its_way(runtime, claim.entry.id):
-            return begun
+            return _opened(runtime, claim.entry.tenant, claim.entry.id, begun)
 
 
 async def is_on_its_way(runtime: Runtime, task_id: TaskId) -> bool:
@@ -104,8 +106,8 @@ async def is_on_its_way(runtime: Runtime, task_id: TaskId) -> bool:
     return True
 
 
-async def load_steps(runtime: Runtime, task_id: TaskId) -> dict[str, Step]:
-    """Return what a task has finished or begun, by name.
+async def load_steps(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> dict[str, Step]:
+    """Return what a task has finished or begun, by name. Raises SealKeyMissing or SealBroken.
 
     Waits for Postgres, which alone has those of earlier lives of the task; a worker without Postgres has what was kept
     through the outbox while the task lives.
@@ -113,5 +115,10 @@ async def load_steps(runtime: Runtime, task_id: TaskId) -> dict[str, Step]:
     found = await patiently(runtime.clock, lambda: runtime.queue.steps(task_id))
     late = {name: Step(name, result) for name, result in found.items()}
     if runtime.standby.isolated:
-        return late
-    return {**await patiently(runtime.clock, lambda: runtime.ledger.steps(task_id)), **late}
+        return _opened(runtime, tenant, task_id, late)
+    recorded = await patiently(runtime.clock, lambda: runtime.ledger.steps(task_id))
+    return _opened(runtime, tenant, task_id, {**recorded, **late})
+
+
+def _opened(runtime: Runtime, tenant: Tenant, task_id: TaskId, steps: dict[str, Step]) -> dict[str, Step]:
+    return {name: open_step(runtime, tenant, task_id, step) for name, step in steps.items()}

@@ -16,6 +16,7 @@ from orchestrator.domain.states import FINAL
 from orchestrator.domain.task import Task
 from orchestrator.operations.cancel import cancel_orphan
 from orchestrator.operations.fences import fresh_fence
+from orchestrator.operations.seal import open_task
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.replay")
@@ -44,7 +45,7 @@ async def retry(
     await _cancel_abandoned(runtime, tenant, task_id)
     if not reopened:
         raise Conflict("somebody else asked to run the task again at the same moment")
-    return reopened[0]
+    return open_task(runtime, reopened[0], listed=True)
 
 
 async def _cancel_abandoned(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> None:

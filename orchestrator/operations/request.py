@@ -108,7 +108,7 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     if run_at is not None or request.delay_seconds is not None or request.expires_at is not None:
         run_at = _due(request, created_at)
     key, lifetime, limits = request.idempotency_key, request.key_lifetime, runtime.limits
-    fingerprint = b"" if key is None else _fingerprint(request)
+    fingerprint = b"" if key is None else runtime.vault.seal_fingerprint(origin.tenant, key, _fingerprint(request))
     key_expires_at = created_at + timedelta(seconds=lifetime) if isinstance(lifetime, int) else None
     task_id, queue = origin.child_id or runtime.clock.task_id(), request.queue or handler.queue or DEFAULT_QUEUE
     traceparent = runtime.traces.send(task_id, queue, origin.traceparent) or runtime.clock.traceparent()

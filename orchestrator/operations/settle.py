@@ -20,6 +20,7 @@ from orchestrator.domain.task import Settlement
 from orchestrator.ledger import outbox_records
 from orchestrator.ledger.database import REFUSED
 from orchestrator.operations.patience import patiently
+from orchestrator.operations.seal import seal_ending
 from orchestrator.operations.standby import appended, early, told, written
 from orchestrator.operations.wake import wake_parents
 from orchestrator.runtime import Runtime
@@ -29,7 +30,7 @@ _log = structlog.get_logger("orchestrator.settle")
 
 async def settle(runtime: Runtime, worker: WorkerId, endings: Sequence[Settlement]) -> list[bool]:
     """Record the endings; False for one whose fence is stale or whose task is final: it changed nothing."""
-    asked = list(endings)
+    asked = [seal_ending(runtime, ending) for ending in endings]
     return await patiently(
         runtime.clock,
         lambda: written(runtime, lambda: _directly(runtime, worker, asked), lambda: _append(runtime, worker, asked)),

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.batching import Batcher
-from orchestrator.domain.errors import AureaError, InvalidInput, KeyConflict, NotFound, QueueFull, Unavailable
+from orchestrator.domain.errors import (
+    AureaError,
+    InvalidInput,
+    KeyConflict,
+    NotFound,
+    QueueFull,
+    SealBroken,
+    SealKeyMissing,
+    Unavailable,
+)
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.outbox import Durability
 from orchestrator.domain.task import NewTask, Task
@@ -19,7 +28,9 @@ from orchestrator.operations.doubt import asked_again, doubt
 from orchestrator.operations.keep import ANSWER_SECONDS, Kept, keep
 from orchestrator.operations.recall import fresh
 from orchestrator.operations.request import Origin, TaskRequest, accept
+from orchestrator.operations.seal import open_task, seal_task
 from orchestrator.runtime import Runtime
+from orchestrator.vault.vault import is_plain
 
 _STATEMENT_ROWS = 500
 _LANES = 2
@@ -57,7 +68,7 @@ class Intake:
 
     async def submit(self, request: TaskRequest, origin: Origin) -> Receipt:
         """Return once the task is committed. Raises InvalidInput and its kinds, QueueFull, TooLarge or Unavailable."""
-        (answer,) = await self._kept([asked_again(self._runtime, accept(self._runtime, request, origin))])
+        (answer,) = await self._kept([self._accepted(request, origin)])
         if isinstance(answer, AureaError):
             raise answer
         return answer
@@ -73,13 +84,16 @@ class Intake:
             try:
                 if isinstance(request, InvalidInput):
                     raise request
-                accepted.append((place, asked_again(self._runtime, accept(self._runtime, request, origin))))
+                accepted.append((place, self._accepted(request, origin)))
             except AureaError as error:
                 answers[place] = error
         if accepted:
             stored = await self._kept([task for _, task in accepted])
             answers.update(zip((place for place, _ in accepted), stored, strict=True))
         return [answers[place] for place in range(len(requests))]
+
+    def _accepted(self, request: TaskRequest, origin: Origin) -> NewTask:
+        return seal_task(self._runtime, asked_again(self._runtime, accept(self._runtime, request, origin)))
 
     async def _kept(self, tasks: list[NewTask]) -> list[Answer]:
         """Return when they are kept. Nobody waits longer than one batch may take, though another is before his."""
@@ -118,7 +132,8 @@ class Intake:
                 continue
             answer = stored[task.id]
             if isinstance(answer, Kept):
-                answers.append(Receipt(fresh(task), replayed=False, durability=answer.where))
+                created = fresh(task) if is_plain(task.payload) else open_task(self._runtime, fresh(task))
+                answers.append(Receipt(created, replayed=False, durability=answer.where))
                 continue
             try:
                 answers.append(await self._repeat(task, answer))
@@ -127,13 +142,23 @@ class Intake:
         return answers
 
     async def _repeat(self, task: NewTask, existing: Existing) -> Answer:
-        if existing.fingerprint != task.fingerprint:
-            return KeyConflict(task.idempotency_key or "", existing.task_id)
         try:
+            if not self._is_repeat(task, existing):
+                return KeyConflict(task.idempotency_key or "", existing.task_id)
             before = await read.get(self._runtime, task.tenant, existing.task_id)
         except NotFound:
             return Unavailable("postgres")  # pruned between two statements: the next try inserts it anew
+        except (SealBroken, SealKeyMissing) as unreadable:
+            return unreadable
         return Receipt(before, replayed=True)
+
+    def _is_repeat(self, task: NewTask, existing: Existing) -> bool:
+        """Equal requests have equal fingerprints, unless a key was rotated, or encryption switched, in between."""
+        if existing.fingerprint == task.fingerprint:
+            return True
+        vault, tenant, key = self._runtime.vault, task.tenant, task.idempotency_key or ""
+        before = vault.open_fingerprint(tenant, key, existing.fingerprint)
+        return before == vault.open_fingerprint(tenant, key, task.fingerprint)
 
     async def _refused_for_depth(self, tasks: Sequence[NewTask]) -> dict[TaskId, QueueFull]:
         """Refuse the last of this batch that would pass MAX_QUEUE_DEPTH; two processes may pass it by one batch."""

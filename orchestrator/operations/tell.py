@@ -10,6 +10,7 @@ from orchestrator.domain.ids import WorkerId
 from orchestrator.domain.outbox import RecordKind, Write
 from orchestrator.ledger import outbox_records
 from orchestrator.operations.record import record
+from orchestrator.operations.seal import seal_told
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.tell")
@@ -20,6 +21,8 @@ async def tell(runtime: Runtime, worker: WorkerId, events: Sequence[Told]) -> No
 
     When Redis is away after the commit the news are not published: listeners notice, and read history.
     """
+
+    events = [seal_told(runtime, event) for event in events]
 
     def write(place: int) -> Write:
         event = events[place]

@@ -9,7 +9,7 @@ from orchestrator.domain.states import State
 from orchestrator.domain.task import Entry, Settlement
 from orchestrator.queue.memory_leases import Lease
 from orchestrator.queue.memory_state import KeyHolding, MemoryState, Record
-from orchestrator.queue.port import Held
+from orchestrator.queue.port import Held, Value
 
 
 class MemoryOutbox(MemoryState):
@@ -157,3 +157,26 @@ class MemoryOutbox(MemoryState):
 
     async def steps(self, task_id: TaskId) -> dict[str, bytes]:
         return dict(self._steps.get(task_id, {}))
+
+    async def values(self, ids: Sequence[TaskId]) -> list[Value]:
+        found: list[Value] = []
+        for task_id in ids:
+            record = self._records.get(task_id)
+            if record is not None:
+                tenant, results = record.entry.tenant, self._steps.get(task_id, {})
+                found.append(Value(task_id, tenant, None, record.entry.payload))
+                found += [Value(task_id, tenant, name, result) for name, result in results.items()]
+        return found
+
+    async def exchange(self, changes: Sequence[tuple[Value, bytes]]) -> list[bool]:
+        answers = []
+        for before, value in changes:
+            answers.append(before in await self.values([before.task_id]))
+            if not answers[-1]:
+                continue
+            if before.step is None:
+                record = self._records[before.task_id]
+                record.entry = replace(record.entry, payload=value)
+            else:
+                self._steps[before.task_id][before.step] = value
+        return answers

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
 from orchestrator.domain.outbox import NO_KEYS, Acceptance, Durability, Holder, KeyHold, Waiting, Write
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
@@ -87,6 +87,17 @@ class Held:
     """The settle record of a final task whose end Postgres does not have yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A payload, or the result of a step, as the queue keeps it."""
+
+    task_id: TaskId
+    tenant: Tenant
+    step: str | None
+    """The name of the step; None for the payload."""
+    value: bytes
+
+
 class Outbox(Protocol):
     """The part of the queue that stands in for Postgres: writes are kept in order until they can be applied."""
 
@@ -117,6 +128,12 @@ class Outbox(Protocol):
 
     async def steps(self, task_id: TaskId) -> dict[str, bytes]:
         """The JSON results of finished steps that were put in the outbox, while the task lives."""
+
+    async def values(self, ids: Sequence[TaskId]) -> list[Value]:
+        """The payloads of these tasks, and the results of their steps, as far as they are kept here."""
+
+    async def exchange(self, changes: Sequence[tuple[Value, bytes]]) -> list[bool]:
+        """Put another form of the same value in the place of each; False for one that was changed since."""
 
 
 class Queue(Outbox, Protocol):

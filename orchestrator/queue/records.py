@@ -23,11 +23,11 @@ from typing import Any
 
 from orjson import dumps, loads
 
-from orchestrator.domain.ids import Fence, TaskId, WorkerId
+from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
 from orchestrator.domain.outbox import Holder, KeyHold, RecordKind, Waiting
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry
-from orchestrator.queue.port import Held, Live
+from orchestrator.queue.port import Held, Live, Value
 from orchestrator.queue.scripts import Arg
 
 LIVE_FIELDS = ("status", "attempt", "lease", "progress", "ended")
@@ -169,3 +169,13 @@ def read_held(reply: Sequence[Any], task_id: TaskId, step_us: int) -> Held | Non
 def read_ids(reply: Sequence[Any]) -> list[TaskId]:
     """Read a word and ids."""
     return [TaskId(task_id.decode()) for task_id in reply[1:]]
+
+
+def read_values(task_id: TaskId, row: Sequence[bytes | None], results: dict[bytes, bytes]) -> list[Value]:
+    """Read the fields task and payload of a hash, and the results of steps beside it; nothing when there is no hash."""
+    record, payload = row
+    if record is None or payload is None:
+        return []
+    tenant = Tenant(loads(record)[2])
+    kept = [Value(task_id, tenant, name.decode(), result) for name, result in results.items()]
+    return [Value(task_id, tenant, None, payload), *kept]

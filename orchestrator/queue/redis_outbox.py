@@ -11,11 +11,12 @@ from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold, 
 from orchestrator.queue.connect import ANSWER_SECONDS, answering
 from orchestrator.queue.disk import Disk
 from orchestrator.queue.keys import Keys
-from orchestrator.queue.port import Held
+from orchestrator.queue.port import Held, Value
 from orchestrator.queue.records import (
     read_held,
     read_kept,
     read_place,
+    read_values,
     read_waiting,
     write_entry,
     write_hold,
@@ -122,3 +123,26 @@ class RedisOutbox:
         with answering():
             results: Any = await self._commands.hgetall(self._keys.steps(task_id))
         return {name.decode(): result for name, result in results.items()}
+
+    async def values(self, ids: Sequence[TaskId]) -> list[Value]:
+        found: list[Value] = []
+        for page in pages(ids):
+            pipeline = self._commands.pipeline(transaction=False)
+            for task_id in page:
+                pipeline.hmget(self._keys.task(task_id), "task", "payload")
+                pipeline.hgetall(self._keys.steps(task_id))
+            with answering():
+                rows = await pipeline.execute()
+            for task_id, row, results in zip(page, rows[::2], rows[1::2], strict=True):
+                found += read_values(task_id, row, results)
+        return found
+
+    async def exchange(self, changes: Sequence[tuple[Value, bytes]]) -> list[bool]:
+        answers: list[bool] = []
+        for page in pages(changes):
+            args: list[Arg] = []
+            for before, value in page:
+                args += (before.task_id, before.step or "", before.value, value)
+            reply = await self._run("exchange", (self._keys.tasks, self._keys.steps_prefix), args)
+            answers += [answer == 1 for answer in reply[1:]]
+        return answers

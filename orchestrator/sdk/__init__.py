@@ -19,7 +19,7 @@ Raise `Terminal` to fail for good and `Retry` to say when; anything else is retr
 """
 
 from orchestrator.domain.errors import Issue
-from orchestrator.domain.subscription import Sealed
+from orchestrator.domain.subscription import Signed
 from orchestrator.sdk.artifact import Artifact
 from orchestrator.sdk.calls import Call, ChildFailed
 from orchestrator.sdk.context import Config, Context, SyncContext, SyncHttp
@@ -54,7 +54,7 @@ __all__ = [
     "Provider",
     "Redaction",
     "Retry",
-    "Sealed",
+    "Signed",
     "SyncContext",
     "SyncHttp",
     "Terminal",

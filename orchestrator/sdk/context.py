@@ -13,7 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.domain.subscription import Sealed
+from orchestrator.domain.subscription import Signed
 from orchestrator.sdk.artifact import Artifact, Bucket
 from orchestrator.sdk.calls import Call
 from orchestrator.sdk.endings import Terminal
@@ -164,10 +164,10 @@ class Context(_Attempt, Protocol):
         the store is away (`orchestrator.sdk.refusals`).
         """
 
-    async def seal(self, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+    async def sign(self, subscription: str | None, event_id: str, body: bytes) -> Signed:
         """Return where an event goes and the headers that prove it (Standard Webhooks), as of this moment.
 
-        `subscription` is the id of one of the tenant's; None signs with the tenant's secret for callback URLs. Sealed
+        `subscription` is the id of one of the tenant's; None signs with the tenant's secret for callback URLs. Signed
         anew for every attempt, since receivers refuse an old timestamp. Waits while Postgres is away. Raises
         NotConfigured without AUREA_SIGNING_SECRETS.
         """
@@ -245,6 +245,6 @@ class SyncContext(_Attempt, Protocol):
         self, name: str, data: bytes | str, *, content_type: str | None = None, bucket: Bucket = "orchestrator"
     ) -> Artifact: ...
 
-    def seal(self, subscription: str | None, event_id: str, body: bytes) -> Sealed: ...
+    def sign(self, subscription: str | None, event_id: str, body: bytes) -> Signed: ...
 
     def generate(self, name: str, request: ModelRequest) -> ModelReply: ...

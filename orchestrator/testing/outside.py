@@ -6,7 +6,7 @@ from hashlib import sha256
 from orchestrator.clock import Clock
 from orchestrator.domain.ids import Fence
 from orchestrator.domain.signing import Generation, Signer
-from orchestrator.domain.subscription import CALLBACKS, Sealed
+from orchestrator.domain.subscription import CALLBACKS, Signed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest, Usage
 from orchestrator.sdk.artifact import Bucket
@@ -52,10 +52,10 @@ class Outside:
             self._files[name] = file, data
         return file
 
-    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+    async def sign(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Signed:
         recipient, now = subscription or CALLBACKS, self._clock.now()
         headers = SIGNER.headers(claim.entry.tenant, recipient, Generation(), event_id, now, body)
-        return Sealed(None if subscription is None else ENDPOINT, headers)
+        return Signed(None if subscription is None else ENDPOINT, headers)
 
     async def generate(self, claim: Claim, step: str, request: ModelRequest, listener: Listener) -> ModelReply:
         self.requests.append(request)

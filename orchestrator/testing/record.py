@@ -100,7 +100,7 @@ class Record:
     async def room(self) -> None:
         return
 
-    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
+    async def load(self, claim: Claim) -> Mapping[str, Step]:
         return {name: self._seen(step) for name, step in self._kept.items()}
 
     def _seen(self, step: Step) -> Step:

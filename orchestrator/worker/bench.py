@@ -14,7 +14,7 @@ from orchestrator.clock import Clock
 from orchestrator.domain.events import Told
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step
-from orchestrator.domain.subscription import Sealed
+from orchestrator.domain.subscription import Signed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, Config, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
@@ -37,8 +37,8 @@ class Journal(Protocol):
 class Steps(Protocol):
     """The steps of tasks."""
 
-    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
-        """Return what a task has finished or begun, by name."""
+    async def load(self, claim: Claim) -> Mapping[str, Step]:
+        """Return what the claim's task has finished or begun, by name."""
 
     async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
         """Keep calls and sleeps that begin; return them as they were first begun, none for a stale attempt."""
@@ -98,7 +98,7 @@ class Services(Protocol):
         self, claim: Claim, name: str, data: bytes, content_type: str, bucket: Bucket
     ) -> Artifact: ...
 
-    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+    async def sign(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Signed:
         """Return where an event of the task's tenant goes, and what proves it."""
 
     async def generate(
@@ -129,5 +129,7 @@ class Bench:
     gather_seconds: float = 0.01
     """Waits that a handler names within this time, side by side, park it together."""
     threads: Threads = field(default_factory=Threads)
+    open: Callable[[Claim], Claim] = lambda claim: claim
+    """Gives the claim as the handler sees it, its payload opened. Raises SealKeyMissing or SealBroken."""
     begun: Callable[[Claim], None] = lambda _: None
     """Hears when the handler of an attempt that has a process of its own begins."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from orchestrator.sdk import Artifact, Call, Config, ModelReply, ModelRequest, Sealed, SyncContext, SyncHttp
+from orchestrator.sdk import Artifact, Call, Config, ModelReply, ModelRequest, Signed, SyncContext, SyncHttp
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.context import AttemptContext
 from orchestrator.worker.waits import inside
@@ -130,8 +130,8 @@ class BlockingContext(SyncContext):
     ) -> Artifact:
         return self._wait(self._context.artifact, name, data, content_type=content_type, bucket=bucket)
 
-    def seal(self, subscription: str | None, event_id: str, body: bytes) -> Sealed:
-        return self._wait(self._context.seal, subscription, event_id, body)
+    def sign(self, subscription: str | None, event_id: str, body: bytes) -> Signed:
+        return self._wait(self._context.sign, subscription, event_id, body)
 
     def generate(self, name: str, request: ModelRequest) -> ModelReply:
         return self._wait(self._context.generate, name, request)

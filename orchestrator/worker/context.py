@@ -17,7 +17,7 @@ from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.labels import check_bucket, check_name, content_type_of
 from orchestrator.domain.steps import Step, StepKind, Wait
-from orchestrator.domain.subscription import Sealed
+from orchestrator.domain.subscription import Signed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, Call, Config, Context, ModelReply, ModelRequest, Terminal
 from orchestrator.sdk.artifact import Bucket
@@ -161,7 +161,7 @@ class AttemptContext(Context):
             self._loading = self._loading or asyncio.Lock()
             async with self._loading:  # those that begin side by side ask once
                 if self._kept is None:
-                    self._kept = dict(await self.bench.steps.load(self.task_id))
+                    self._kept = dict(await self.bench.steps.load(self.claim))
         return self._kept.get(name)
 
     def remember(self, steps: Mapping[str, Step]) -> None:
@@ -242,10 +242,10 @@ class AttemptContext(Context):
         with self.waits.acting():
             return await self.bench.services.keep_artifact(self.claim, name, content, kind, bucket)
 
-    async def seal(self, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+    async def sign(self, subscription: str | None, event_id: str, body: bytes) -> Signed:
         self.telling.check_open()
         with self.waits.acting():
-            return await self.bench.services.seal(self.claim, subscription, event_id, body)
+            return await self.bench.services.sign(self.claim, subscription, event_id, body)
 
     async def generate(self, name: str, request: ModelRequest) -> ModelReply:
         with self.one_at_a_time(name):

@@ -9,11 +9,12 @@ import asyncio
 import types
 from asyncio import timeout
 from collections.abc import Coroutine, Generator
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.discovery import Handlers
-from orchestrator.domain.errors import LeaseLost, UnknownType
-from orchestrator.domain.outcome import Outcome, Unfit
+from orchestrator.domain.errors import LeaseLost, SealBroken, SealKeyMissing, UnknownType
+from orchestrator.domain.outcome import Failed, Outcome, Unfit
 from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
 from orchestrator.worker.bench import Bench
@@ -26,6 +27,7 @@ _SUSPECTS_AT_ONCE = 2
 """Each is a process to start; many at once would take so long that a storm of kills catches all of them again."""
 UNKNOWN_TYPE_RETRY_SECONDS = 30.0
 """In a rolling release a worker that knows the type is there within a few of these."""
+KEY_MISSING_RETRY_SECONDS = 30.0
 
 
 class Executor:
@@ -52,7 +54,12 @@ class Executor:
         if handler is None:
             reason = str(UnknownType(claim.entry.type, self._handlers.known()))
             return Unfit(fail(claim.entry.type, "unknown_type", reason).error, UNKNOWN_TYPE_RETRY_SECONDS)
-        context = AttemptContext(claim, self._bench)
+        try:
+            context = AttemptContext(self._bench.open(claim), self._bench)
+        except SealKeyMissing as missing:  # as in a rolling change of the keys: another worker may have it
+            return Unfit(fail(claim.entry.type, missing.code, str(missing)).error, KEY_MISSING_RETRY_SECONDS)
+        except SealBroken as broken:
+            return Failed(replace(fail(claim.entry.type, broken.code, str(broken)).error, retryable=False))
         work = (
             run_in_process(handler, self._handlers.source(handler.name), context)
             if handler.isolation == "process" or is_suspect(claim.entry.crashes)

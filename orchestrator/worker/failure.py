@@ -15,6 +15,7 @@ from orchestrator.domain.errors import (
     ModelUnavailable,
     NotConfigured,
     PriceUnknown,
+    SealBroken,
     StoreRefused,
     TooLarge,
 )
@@ -37,6 +38,7 @@ _TERMINAL = (
     BudgetExceeded,
     ModelRefused,
     PriceUnknown,
+    SealBroken,
     StoreRefused,
 )
 _WORTH_A_RETRY = frozenset({408, 425, 429})

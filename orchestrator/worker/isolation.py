@@ -143,7 +143,7 @@ async def _act(asked: Frame, context: AttemptContext) -> Any:
     bench, claim = context.bench, context.claim
     match asked["op"]:
         case "load":
-            return dict(await bench.steps.load(claim.entry.id))
+            return dict(await bench.steps.load(claim))
         case "begin":
             return dict(await bench.steps.begin(claim, read_step_list(asked["steps"])))
         case "take_lock":
@@ -153,8 +153,8 @@ async def _act(asked: Frame, context: AttemptContext) -> Any:
         case "artifact":
             data, kind = b64decode(asked["data"]), asked["content_type"]
             return await bench.services.keep_artifact(claim, asked["name"], data, kind, asked["bucket"])
-        case "seal":
-            return await bench.services.seal(claim, asked["subscription"], asked["event_id"], b64decode(asked["body"]))
+        case "sign":
+            return await bench.services.sign(claim, asked["subscription"], asked["event_id"], b64decode(asked["body"]))
         case "generate":
             return await bench.services.generate(claim, asked["step"], read_request(asked["request"]), context)
         case "save":

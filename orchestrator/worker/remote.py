@@ -15,7 +15,7 @@ import orjson
 from orchestrator.domain.events import Told
 from orchestrator.domain.ids import Fence, TaskId
 from orchestrator.domain.steps import Step
-from orchestrator.domain.subscription import Sealed
+from orchestrator.domain.subscription import Signed
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
@@ -46,7 +46,7 @@ class RemoteWorker:
         """The worker reads no further while its journal is full, so the socket fills."""
         await self._writer.drain()
 
-    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
+    async def load(self, claim: Claim) -> Mapping[str, Step]:
         return read_steps(await self._ask({"op": "load"}))
 
     async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
@@ -69,9 +69,9 @@ class RemoteWorker:
         asked = {"op": "artifact", "name": name, "content_type": content_type, "bucket": bucket}
         return Artifact(**await self._ask({**asked, "data": b64encode(data)}))
 
-    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
-        asked = {"op": "seal", "subscription": subscription, "event_id": event_id, "body": b64encode(body)}
-        return Sealed(**await self._ask(asked))
+    async def sign(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Signed:
+        asked = {"op": "sign", "subscription": subscription, "event_id": event_id, "body": b64encode(body)}
+        return Signed(**await self._ask(asked))
 
     async def generate(
         self, claim: Claim, step: str, request: ModelRequest, listener: Listener

@@ -4,6 +4,7 @@ import os
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -12,6 +13,7 @@ from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.task import Claim
 from orchestrator.operations.purse import Purse
 from orchestrator.operations.request import Origin, TaskRequest
+from orchestrator.operations.seal import open_claim
 from orchestrator.operations.submit import Intake
 from orchestrator.queue.presence import WorkerCard
 from orchestrator.runtime import Runtime
@@ -119,6 +121,7 @@ class WorkerService:
             allow_private=self._facts.allow_private,
             http_headers=outgoing_headers,
             threads=self._threads,
+            open=partial(open_claim, runtime.vault),
             begun=self._begun,
         )
 

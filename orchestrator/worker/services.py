@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator import crash
 from orchestrator.domain.errors import BudgetExceeded, NotConfigured
-from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.ids import Fence
 from orchestrator.domain.steps import Step
-from orchestrator.domain.subscription import Sealed, SubscriptionId
+from orchestrator.domain.subscription import Signed, SubscriptionId
 from orchestrator.domain.task import Claim
 from orchestrator.operations import artifact, generate, lock
 from orchestrator.operations.purse import Purse
 from orchestrator.operations.record import begin_steps, load_steps, save_step
-from orchestrator.operations.seal import seal
+from orchestrator.operations.sign import sign
 from orchestrator.runtime import Runtime
 from orchestrator.sdk import Artifact, ModelReply, ModelRequest
 from orchestrator.sdk.artifact import Bucket
@@ -25,8 +25,8 @@ class KeptSteps:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def load(self, task_id: TaskId) -> Mapping[str, Step]:
-        return await load_steps(self._runtime, task_id)
+    async def load(self, claim: Claim) -> Mapping[str, Step]:
+        return await load_steps(self._runtime, claim.entry.tenant, claim.entry.id)
 
     async def begin(self, claim: Claim, steps: Sequence[Step]) -> Mapping[str, Step]:
         _need_postgres(self._runtime, "to call tasks or to sleep")
@@ -58,10 +58,10 @@ class Services:
         _need_postgres(self._runtime, "to store files")
         return await artifact.keep(self._runtime, claim, name, data, content_type, bucket)
 
-    async def seal(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Sealed:
+    async def sign(self, claim: Claim, subscription: str | None, event_id: str, body: bytes) -> Signed:
         _need_postgres(self._runtime, "to sign webhooks")
         wanted = None if subscription is None else SubscriptionId(subscription)
-        return await seal(self._runtime, claim, wanted, event_id, body)
+        return await sign(self._runtime, claim, wanted, event_id, body)
 
     async def generate(
         self, claim: Claim, step: str, request: ModelRequest, listener: Listener

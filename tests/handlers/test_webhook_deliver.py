@@ -13,7 +13,7 @@ from handlers import webhook_deliver as module
 from handlers.webhook_deliver import DELAYS_SECONDS, webhook_deliver
 from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.signing import signature
-from orchestrator.domain.subscription import Sealed
+from orchestrator.domain.subscription import Signed
 from orchestrator.egress import open_client
 from orchestrator.sdk import Retry
 from orchestrator.testing import FakeContext, TaskRun, run_task
@@ -148,22 +148,22 @@ async def test_a_private_address_is_not_called(httpserver: HTTPServer) -> None:
 
 
 class Refusing(FakeContext):
-    """A context whose seal is not given."""
+    """A context whose signature is not given."""
 
-    def __init__(self, seal: Sealed | Exception) -> None:
+    def __init__(self, signature: Signed | Exception) -> None:
         super().__init__()
-        self._seal = seal
+        self._sign = signature
 
-    async def seal(self, subscription: str | None, event_id: str, body: bytes) -> Sealed:
-        if isinstance(self._seal, Exception):
-            raise self._seal
-        return self._seal
+    async def sign(self, subscription: str | None, event_id: str, body: bytes) -> Signed:
+        if isinstance(self._sign, Exception):
+            raise self._sign
+        return self._sign
 
 
 async def test_what_was_closed_meanwhile_is_not_told() -> None:
     payload = module.Letter.model_validate({"subscription": "s-1", "event": EVENT})
     with pytest.raises(module.EndpointClosed, match="deleted"):
-        await webhook_deliver(payload, Refusing(Sealed(None, {}, "the subscription was deleted")))
+        await webhook_deliver(payload, Refusing(Signed(None, {}, "the subscription was deleted")))
 
 
 async def test_a_worker_that_cannot_sign_leaves_it_to_another() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.settings import ClientSettings, Settings, environment, read_settings
+from orchestrator.settings import ClientSettings, Settings, environment, read_settings, read_what_is_good
 
 ROOT = Path(__file__).parents[2]
 SYSTEM = {name.upper() for name in Settings.model_fields}
@@ -95,6 +95,16 @@ def test_a_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(issues) == {"REDIS_URL", "DATABASE_URL"}
     assert "rediss://" in issues["REDIS_URL"]
     assert "s3cret" not in str(issues)
+
+
+def test_encryption_needs_keys_that_can_be_used_and_repeats_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "openssl rand" in _refused(monkeypatch, AUREA_ENCRYPT_TENANTS="acme")["AUREA_ENCRYPT_TENANTS"]
+    issues = _refused(monkeypatch, AUREA_ENCRYPTION_KEYS="k1:czNjcmV0")
+    assert set(issues) == {"AUREA_ENCRYPTION_KEYS"}
+    assert "6 bytes, not 32" in issues["AUREA_ENCRYPTION_KEYS"]
+    assert "czNjcmV0" not in str(issues)
+    settings, _ = read_what_is_good()
+    assert (settings.aurea_encryption_keys, settings.aurea_encrypt_tenants) == (None, ())
 
 
 def test_a_cluster_needs_a_namespace_with_a_hash_tag(monkeypatch: pytest.MonkeyPatch) -> None:

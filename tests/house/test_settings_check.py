@@ -1,5 +1,6 @@
 """What `aurea check` finds: every problem at once, each with the variable and what to do."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ async def test_production_insists_on_servers_and_a_good_token() -> None:
 
 async def test_half_a_github_app_is_a_problem() -> None:
     assert set(await problems(github_app_id="7", github_app_private_key="k")) == {"GITHUB_APP_INSTALLATION_ID"}
+
+
+async def test_who_is_encrypted_under_which_key_is_told() -> None:
+    keys = ",".join(f"{name}:{b64encode(name.encode() * 16).decode()}" for name in ("k2", "k1"))
+    found = {each.subject: each.detail for each in await inspect(Settings(aurea_encryption_keys=keys))}
+    assert found["AUREA_ENCRYPTION_KEYS"] == "nothing new sealed under k2, also opened under k1"
+    settings = Settings(aurea_encryption_keys=keys, aurea_encrypt_tenants=("acme",))
+    assert "values of acme sealed under k2" in str(await inspect(settings))
 
 
 async def test_unreadable_files_are_named(tmp_path: Path) -> None:

@@ -145,7 +145,9 @@ async def test_dead_letters_are_counted_by_cause_the_largest_group_first(ledger:
     last = await ledger.read(TENANT, many[-1].id)
     assert last is not None
     assert last.finished_at is not None
-    groups = await ledger.dead_groups(TENANT)
+    found = await ledger.dead_groups(TENANT)
+    assert found[0][0] == many[-1].id
+    groups = [group for _, group in found]
     assert groups[0] == DeadGroup("f-2", "deploy", 3, "message of f-2", last.finished_at)
     assert [(group.fingerprint, group.type, group.count) for group in groups[1:]] == [("f-1", "resize", 1)]
-    assert await ledger.dead_groups(TENANT, limit=1) == groups[:1]
+    assert await ledger.dead_groups(TENANT, limit=1) == found[:1]

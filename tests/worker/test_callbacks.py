@@ -25,7 +25,7 @@ from orchestrator.operations import sweep
 from orchestrator.operations.announce import announce
 from orchestrator.operations.cancel import cancel
 from orchestrator.operations.replay import retry
-from orchestrator.operations.seal import seal
+from orchestrator.operations.sign import sign
 from tests.worker.benches import claim
 from tests.worker.conftest import House
 
@@ -240,8 +240,8 @@ async def test_a_delivery_that_waits_for_a_deleted_subscription_is_cancelled(hou
     await subscribing.delete(house.runtime, DEFAULT_TENANT, shown.subscription.id)
     assert [task.status for task in await deliveries(house)] == [State.CANCELLED]
     event = b'{"type":"task.cancelled"}'
-    sealed = await seal(house.runtime, claim(DELIVER, b"{}"), shown.subscription.id, "evt_1", event)
-    assert (sealed.closed, sealed.headers) == ("the subscription was deleted", {})
+    signed = await sign(house.runtime, claim(DELIVER, b"{}"), shown.subscription.id, "evt_1", event)
+    assert (signed.closed, signed.headers) == ("the subscription was deleted", {})
     async with house.worker():
         await house.ended(await house.submit("echo"))
     assert receiver.requests == []

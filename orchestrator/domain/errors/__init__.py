@@ -25,6 +25,8 @@ AureaError                      code
 ├── AddressRefused              address_refused      an outgoing request to an address that is not public
 ├── NotConfigured               not_configured       a variable has to be set first; carries its name
 ├── RedisEvicts                 redis_evicts         a Redis that throws keys away; carries its maxmemory-policy
+├── SealBroken                  seal_broken          a sealed value was changed, or stands where it does not belong
+├── SealKeyMissing              seal_key_missing     sealed under a master key that is not here; carries its id
 ├── StoreRefused                store_refused        the store of artifacts says no: somebody has to mend it
 ├── Unavailable                 unavailable          a dependency is away; carries its name, or both names
 ├── DeadLetter                  dead_letter          a task failed for good; reported, never raised
@@ -69,6 +71,8 @@ from orchestrator.domain.errors.system import (
     NotStarted,
     QueueFull,
     RedisEvicts,
+    SealBroken,
+    SealKeyMissing,
     SignatureForbidden,
     SignatureRefused,
     StoreRefused,
@@ -105,6 +109,8 @@ __all__ = [
     "PriceUnknown",
     "QueueFull",
     "RedisEvicts",
+    "SealBroken",
+    "SealKeyMissing",
     "SignatureForbidden",
     "SignatureRefused",
     "StoreRefused",

@@ -84,6 +84,26 @@ class RedisEvicts(AureaError):
         )
 
 
+class SealBroken(AureaError):
+    code = "seal_broken"
+
+    def __init__(self, what: str, whose: str) -> None:
+        super().__init__(
+            f"the {what} of {whose} does not open: it was changed since it was sealed, or was sealed for another place"
+        )
+
+
+class SealKeyMissing(AureaError):
+    code = "seal_key_missing"
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(
+            f"what is stored was sealed under the master key {key_id[:32]!r}, which this process does not have: "
+            "add it to AUREA_ENCRYPTION_KEYS, behind the newest"
+        )
+
+
 class StoreRefused(AureaError):
     """Wrong keys, no permission, no such bucket: the same again gets the same answer."""
 

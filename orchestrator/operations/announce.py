@@ -16,6 +16,7 @@ from orchestrator.domain.subscription import DELIVER, Callback
 from orchestrator.domain.task import NewTask
 from orchestrator.operations.keep import keep
 from orchestrator.operations.request import Origin, TaskRequest, accept
+from orchestrator.operations.seal import open_ending, seal_task
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.announce")
@@ -58,12 +59,13 @@ def delivery_request(payload: dict[str, Any], task_id: TaskId | None = None, key
 
 
 def _delivery(runtime: Runtime, note: Callback) -> NewTask:
-    data = orjson.loads(note.told)
-    data["result"] = None if note.result is None else orjson.loads(note.result)
+    told = orjson.loads(note.told)
+    told["result"] = None if note.result is None else orjson.loads(note.result)
+    data = open_ending(runtime, note.tenant, note.task_id, told)
     kind = f"task.{note.status.value}"
     payload = event_payload(note.event_id, kind, note.ended_at, data, note.subscription_id, note.url)
     origin = Origin(note.tenant, note.traceparent, most_payload_bytes=_MOST_PAYLOAD_BYTES, always=True, own=True)
-    return accept(runtime, delivery_request(payload, note.task_id, note.key), origin)
+    return seal_task(runtime, accept(runtime, delivery_request(payload, note.task_id, note.key), origin))
 
 
 async def _at_once() -> None:

@@ -18,6 +18,7 @@ from orchestrator.domain.task import Task
 from orchestrator.operations import read
 from orchestrator.operations.read import Page
 from orchestrator.operations.request import Origin, TaskRequest
+from orchestrator.operations.seal import open_task
 from orchestrator.operations.standby import leave
 from orchestrator.operations.submit import Intake, Receipt
 from orchestrator.runtime import Runtime
@@ -94,7 +95,8 @@ async def show(runtime: Runtime, tenant: Tenant, delivery_id: TaskId) -> tuple[D
     found = await runtime.ledger.delivery(tenant, delivery_id)
     if found is None:
         raise NotFound(f"no delivery {delivery_id}")
-    return found, await runtime.ledger.read(tenant, found.task_id)
+    task = await runtime.ledger.read(tenant, found.task_id)
+    return found, task and open_task(runtime, task)
 
 
 async def redeliver(runtime: Runtime, intake: Intake, delivery_id: TaskId, origin: Origin) -> Receipt:

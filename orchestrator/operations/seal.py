@@ -109,6 +109,12 @@ def open_task(runtime: Runtime, task: Task, *, listed: bool = False) -> Task:
     return replace(task, **changed) if changed else task
 
 
+def open_ending(runtime: Runtime, tenant: Tenant, task_id: TaskId, told: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of a task that ended as its tenant sees it; in a value's place why it cannot be read."""
+    result = _value(runtime.vault, tenant, task_id, RESULT, told["result"], listed=True)
+    return {**told, "result": result, "error": _error(runtime.vault, tenant, task_id, told["error"], listed=True)}
+
+
 def open_run(runtime: Runtime, tenant: Tenant, run: Run) -> Run:
     error = _error(runtime.vault, tenant, run.task_id, run.error)
     return run if error is run.error else replace(run, error=error)

@@ -90,6 +90,12 @@ def test_every_bad_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) ->
     assert "'production'" in issues["ENV"]
 
 
+def test_a_secret_that_is_easily_guessed_signs_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = _refused(monkeypatch, SUPABASE_JWT_SECRET="too-short")["SUPABASE_JWT_SECRET"]
+    assert "32" in said
+    assert "too-short" not in said
+
+
 def test_a_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     issues = _refused(monkeypatch, REDIS_URL="https://eu.upstash.io/s3cret", DATABASE_URL="mysql://me:s3cret@here/db")
     assert set(issues) == {"REDIS_URL", "DATABASE_URL"}

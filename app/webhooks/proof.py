@@ -16,12 +16,12 @@ _SECONDS = re.compile(rb"[0-9]{1,12}")
 
 
 def matching(secrets: Sequence[str], sign: Callable[[bytes], bytes], sent: Sequence[bytes]) -> int | None:
-    """Return the place of the first secret whose signature was sent; all are tried, so time tells nothing of which."""
+    """Return the place of the secret whose signature was sent; all are tried, so time tells nothing of which."""
     found: int | None = None
     for place, secret in enumerate(secrets):
         wanted = sign(secret.encode())
         good = [hmac.compare_digest(wanted, signature) for signature in sent]
-        if found is None and any(good):
+        if any(good):
             found = place
     return found
 

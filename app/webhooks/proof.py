@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from app.webhooks.source import Incoming
 
-MOST_SIGNATURES = 20
+_MOST_SIGNATURES = 20
 """In one header; a sender that changes its secret sends two."""
 _MOST_HEADER_BYTES = 4096
 _SECONDS = re.compile(rb"[0-9]{1,12}")
@@ -32,7 +32,7 @@ def hex_digest(algorithm: str, secret: bytes, signed: bytes) -> bytes:
 
 def listed(header: bytes, separator: bytes) -> list[bytes]:
     """Split a header that holds several signatures; one that is longer than anybody's holds none."""
-    if len(header) > _MOST_HEADER_BYTES or header.count(separator) > MOST_SIGNATURES + 1:
+    if len(header) > _MOST_HEADER_BYTES or header.count(separator) > _MOST_SIGNATURES + 1:
         return []
     return [part for part in header.split(separator) if part]
 

@@ -14,7 +14,7 @@ from app.deps import Desk, desk_of, origin_of
 from app.request_body import BodyRoute, read_body
 from app.webhooks.source import Delivery, Greeting, Incoming, Source
 from orchestrator.domain.delivery import Arrival
-from orchestrator.domain.errors import Conflict, InvalidInput, SignatureRefused, TooLarge
+from orchestrator.domain.errors import Conflict, InvalidInput, NotConfigured, SignatureRefused, TooLarge
 from orchestrator.operations.receive import receive as keep_delivery
 from orchestrator.operations.submit import Receipt
 
@@ -63,6 +63,8 @@ async def receive(request: Request) -> Response:
 
 
 async def _receive(request: Request, desk: Desk, source: Source) -> tuple[Response, str]:
+    if not source.secrets:
+        raise NotConfigured(source.variable, f"to the secret that {source.name} signs its webhooks with")
     body = await read_body(request, source.most_bytes)
     at = desk.runtime.clock.now().timestamp()
     incoming = Incoming(dict(request.scope["headers"]), body, at, source.tolerance_seconds)

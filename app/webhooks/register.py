@@ -37,7 +37,7 @@ class Register:
     """False when there are declarations that cannot be used: an unknown name may be one of theirs."""
 
     def find(self, name: str) -> Source:
-        """Return a source that has its secret. Raises NotFound, or NotConfigured.
+        """Return a source. Raises NotFound, or NotConfigured where it may be one that is declared wrongly.
 
         Declared names are not listed: strangers ask here.
         """
@@ -46,8 +46,6 @@ class Register:
             raise NotFound(f"no webhook source is called {name[:64]!r}; built in are: {', '.join(sorted(BUILT_IN))}")
         if source is None:
             raise NotConfigured("AUREA_WEBHOOK_RULES", "to a file whose [[sources]] can be used: see `aurea check`")
-        if not source.secrets:
-            raise NotConfigured(source.variable, f"to the secret that {name} signs its webhooks with")
         return source
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from app.webhooks.proof import MOST_SIGNATURES, is_fresh, listed
+from app.webhooks.proof import is_fresh, listed
 from app.webhooks.reading import json_object, printable, required
 from app.webhooks.source import Delivery, Incoming, Scheme
 from orchestrator.sources import open_key
@@ -23,13 +23,13 @@ _HALF_OF_A_KEY_PAIR = 32
 def prove(incoming: Incoming, secrets: Sequence[str]) -> int | None:
     family = _family(incoming)
     ident, stamp = incoming.header(f"{family}-id"), incoming.header(f"{family}-timestamp")
-    sent = listed(incoming.header(f"{family}-signature"), b" ")[:MOST_SIGNATURES]
+    sent = listed(incoming.header(f"{family}-signature"), b" ")
     if not sent or not ident or not is_fresh(stamp, incoming):
         return None
     signed = b".".join((ident, stamp, incoming.body))
     found: int | None = None
     for place, secret in enumerate(secrets):
-        if _signed_with(secret, signed, sent) and found is None:
+        if _signed_with(secret, signed, sent):
             found = place
     return found
 

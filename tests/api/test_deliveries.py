@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from orchestrator.operations import receive
+from cron import prune
+from orchestrator.worker.chores import deliveries
 from tests.api.door import TOKEN, Door, succeed
 from tests.api.senders import SENDERS, Sender, open_to_all
 
@@ -118,15 +120,26 @@ async def test_a_repeat_is_known_when_its_task_is_forgotten(door: Door) -> None:
     assert (await door.http.get("/tasks")).json()["items"] == []
 
 
-async def test_a_record_goes_when_nobody_has_repeated_it_for_the_retention(door: Door) -> None:
-    for number, days in enumerate((1, 29, 31, 400)):
-        await GITHUB.send(door, GITHUB.request(f"d-{number}"))
+@pytest.mark.parametrize(("retention_days", "left"), [(30, [1, 29]), (1, [1]), (365, [1, 29, 31])])
+async def test_a_record_goes_when_nobody_has_repeated_it_for_the_retention_and_a_week(
+    door: Door, retention_days: int, left: list[int]
+) -> None:
+    for days in (1, 29, 31, 400):
+        await GITHUB.send(door, GITHUB.request(f"{days}"))
         await door.database.execute(
             "update orchestrator_deliveries set seen_at = now() - make_interval(days => $1), received_at = '2020-01-01'"
-            " where delivery_id = $2", days, f"d-{number}",
+            " where delivery_id = $2", days, f"{days}",
         )  # fmt: skip
-    assert await receive.forget(door.runtime) == 2
-    assert [each["delivery_id"] for each in await listed(door)] == ["d-1", "d-0"]
+    limits = replace(door.runtime.limits, retention_days=retention_days)
+    assert await deliveries.chore(replace(door.runtime, limits=limits)).tick() is False
+    assert [int(each["delivery_id"]) for each in await listed(door)] == left[::-1]
+
+
+async def test_the_daily_job_forgets_records_too(door: Door) -> None:
+    await GITHUB.send(door)
+    await door.database.execute("update orchestrator_deliveries set seen_at = now() - interval '31 days'")
+    await prune.run(door.runtime)
+    assert await listed(door) == []
 
 
 async def test_a_record_and_its_task_are_stored_together(door: Door) -> None:

@@ -32,6 +32,7 @@ NEEDED: Mapping[str, Scope] = {
     "handlers_list": Scope.TASKS_READ,
     "budget_show": Scope.BUDGET_READ,
     "budget_set": Scope.BUDGET_WRITE,
+    "audit_list": Scope.AUDIT_READ,
     "workers_list": Scope.SYSTEM_READ,
     "agents_count": Scope.SYSTEM_READ,
     "metrics_scrape": Scope.SYSTEM_READ,

@@ -10,10 +10,12 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import SecretStr
 
 from app.access import NEEDED
+from app.audit import know
 from app.webhooks.source import Source
 from orchestrator.domain.errors import Forbidden, InvalidInput, Issue, NotConfigured, Unauthorized
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id
 from orchestrator.domain.principal import Principal, admin
+from orchestrator.operations.audit import Auditor
 from orchestrator.operations.request import Origin
 from orchestrator.operations.submit import Intake
 from orchestrator.runtime import Runtime
@@ -27,6 +29,7 @@ class Desk:
 
     runtime: Runtime
     intake: Intake
+    auditor: Auditor
     token: SecretStr | None
     sources: Mapping[str, Source]
     secrets: Mapping[str, SecretStr | None]
@@ -51,6 +54,7 @@ async def authenticate(request: Request) -> Principal:
     route (or that names none), NotConfigured when no token is set here.
     """
     principal = _identify(request)
+    know(request, principal)
     needed = NEEDED.get(request.scope["route"].operation_id)
     if needed is None or needed not in principal.scopes:
         raise Forbidden(needed)

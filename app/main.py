@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from app.api import (
     artifacts,
+    audit,
     batch,
     budget,
     dead,
@@ -27,6 +28,7 @@ from app.api import (
     webhooks,
     workers,
 )
+from app.audit import Audit
 from app.deps import Desk
 from app.edge import Edge, trace_id_of
 from app.issues import issues_of, query_refusal
@@ -34,6 +36,7 @@ from app.openapi import describe
 from app.problems import http_problem, problem_of
 from app.webhooks.source import find_sources
 from orchestrator.domain.errors import AureaError, Unavailable
+from orchestrator.operations.audit import Auditor
 from orchestrator.operations.patience import log_if_strange
 from orchestrator.operations.submit import Intake
 from orchestrator.runtime import Runtime
@@ -54,6 +57,7 @@ _ROUTERS = (
     queues.router,
     workers.router,
     budget.router,
+    audit.router,
     handlers.router,
     metrics.router,
     health.router,
@@ -68,12 +72,15 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_runtime(settings, role="api") as runtime:
             intake = Intake(runtime)
             intake.start()
+            auditor = Auditor(runtime)
+            auditor.start()
             app.state.runtime = runtime
-            app.state.desk = _desk(settings, runtime, intake)
+            app.state.desk = _desk(settings, runtime, intake, auditor)
             try:
                 yield
             finally:
                 await intake.stop()
+                await auditor.stop()
 
     app = FastAPI(
         title="AUREA Orchestrator",
@@ -84,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # spans are made by the edge
     )
+    app.add_middleware(Audit)
     app.add_middleware(Edge)
     for kind in (AureaError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refuse)
@@ -93,11 +101,12 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
+def _desk(settings: Settings, runtime: Runtime, intake: Intake, auditor: Auditor) -> Desk:
     sources = find_sources()
     return Desk(
         runtime=runtime,
         intake=intake,
+        auditor=auditor,
         token=settings.aurea_api_token,
         sources=sources,
         secrets={source.variable: getattr(settings, source.variable.lower()) for source in sources.values()},

@@ -11,6 +11,7 @@ import orjson
 from starlette.responses import Response
 
 from orchestrator.domain.artifact import StoredArtifact
+from orchestrator.domain.audit import KeptLine, document
 from orchestrator.domain.events import Event
 from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import Run, Task
@@ -108,6 +109,11 @@ def artifact_document(artifact: StoredArtifact, link: str | None, until: datetim
 def event_document(event: Event) -> dict[str, Any]:
     """An id is text: it is larger than the whole numbers that JavaScript keeps exactly."""
     return {"id": str(event.place), "event": event.kind, "at": event.at, "data": event.data}
+
+
+def audit_document(kept: KeptLine) -> dict[str, Any]:
+    """What is hashed, and between what it stands."""
+    return {"number": kept.number, **document(kept.line), "hash": kept.hash.hex()}
 
 
 def event_frame(event: Event) -> bytes:

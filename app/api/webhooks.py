@@ -10,11 +10,13 @@ from fastapi import APIRouter, Request, Response
 
 from app import shapes
 from app.api.tasks import receipt_answer
+from app.audit import know, tell
 from app.deps import Desk, desk_of, origin_of
 from app.request_body import BodyRoute, read_body
 from app.webhooks.source import Delivery, Incoming
 from orchestrator.domain.errors import InvalidInput, KeyConflict, NotConfigured, NotFound, SignatureRefused, TooLarge
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId
+from orchestrator.domain.principal import Kind, Principal
 from orchestrator.operations import read
 from orchestrator.operations.request import TaskRequest
 from orchestrator.operations.submit import Receipt
@@ -41,6 +43,7 @@ async def receive(request: Request) -> Response:
         raise
     finally:
         desk.runtime.metrics.webhook(name, outcome)
+    tell(request, receipt.task.id)
     return receipt_answer(receipt, created=202)
 
 
@@ -56,6 +59,7 @@ async def _receive(request: Request, desk: Desk, name: str) -> Receipt:
         )
     if not source.prove(incoming, secret):
         raise SignatureRefused(f"the signature does not match the body: check that {name} and {source.variable} agree")
+    know(request, Principal(DEFAULT_TENANT, Kind.SOURCE, name, frozenset()))
     origin = replace(
         origin_of(request, DEFAULT_TENANT), most_payload_bytes=source.most_bytes + _WRAPPING_BYTES, always=True
     )

@@ -149,7 +149,7 @@ class _Answer:
         return Act(
             principal.tenant,
             principal.kind,
-            principal.id,
+            storable(principal.id),
             action,
             status,
             address_of(self._scope),

@@ -73,6 +73,15 @@ begin
     );
   end loop;
 end $$;
-revoke execute on function orchestrator_audit_append(
-  text[], text[], timestamptz[], text[], text[], text[], text[], smallint[], text[], text[], text[], bytea[], boolean
-) from public;
+do $$
+declare
+  other text;
+begin
+  revoke execute on function orchestrator_audit_append from public;
+  foreach other in array array['anon', 'authenticated'] loop  -- on Supabase they may call what stands in this schema
+    if to_regrole(other) is not null then
+      execute format('revoke execute on function orchestrator_audit_append from %I', other);
+    end if;
+  end loop;
+  grant execute on function orchestrator_audit_append to aurea_system;
+end $$;

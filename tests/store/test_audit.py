@@ -193,3 +193,8 @@ async def test_the_wall_around_a_tenant_holds_for_its_trail(ledger: PostgresLedg
                 )
                 assert not granted, (role, verb)
         assert not await connection.fetchval("select has_table_privilege('aurea_app', 'orchestrator_audit', 'insert')")
+        callers = await connection.fetch(
+            "select rolname from pg_roles, pg_proc where proname = 'orchestrator_audit_append' and not rolsuper"
+            " and rolname like 'aurea%' and has_function_privilege(rolname, pg_proc.oid, 'execute')"
+        )
+        assert [row["rolname"] for row in callers] == ["aurea_system"]

@@ -49,6 +49,7 @@ NEEDED: Mapping[str, Scope] = {
     "subscriptions_replay": Scope.HOOKS_WRITE,
     "subscriptions_test": Scope.HOOKS_WRITE,
     "callbacks_rotate": Scope.HOOKS_WRITE,
+    "audit_list": Scope.AUDIT_READ,
     "workers_list": Scope.SYSTEM_READ,
     "agents_count": Scope.SYSTEM_READ,
     "metrics_scrape": Scope.SYSTEM_READ,

@@ -8,11 +8,13 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import SecretStr
 
 from app.access import NEEDED
+from app.audit import know
 from app.webhooks.register import Register
 from orchestrator.domain import api_key, jws
 from orchestrator.domain.errors import Forbidden, NotConfigured, Unauthorized
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id, parse_tenant
 from orchestrator.domain.principal import Principal, Scope, admin
+from orchestrator.operations.audit import Auditor
 from orchestrator.operations.identities import Identities
 from orchestrator.operations.request import Origin
 from orchestrator.operations.submit import Intake
@@ -28,6 +30,7 @@ class Desk:
 
     runtime: Runtime
     intake: Intake
+    auditor: Auditor
     token: SecretStr | None
     register: Register
     """Where webhooks may come from."""
@@ -51,6 +54,7 @@ async def authenticate(request: Request) -> Principal:
     route (or that names none), NotConfigured when no token is set here.
     """
     principal = await _identify(request)
+    know(request, principal)
     needed = NEEDED.get(request.scope["route"].operation_id)
     if needed is None or needed not in principal.scopes:
         raise Forbidden(needed)

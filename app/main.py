@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from app.api import (
     artifacts,
+    audit,
     batch,
     budget,
     dead,
@@ -31,6 +32,7 @@ from app.api import (
     webhooks,
     workers,
 )
+from app.audit import Audit
 from app.deps import Desk
 from app.edge import Edge, trace_id_of
 from app.issues import issues_of, query_refusal
@@ -39,6 +41,7 @@ from app.problems import http_problem, problem_of
 from app.webhooks.register import open_register
 from orchestrator.domain.api_key import ENVS
 from orchestrator.domain.errors import AureaError, Unavailable
+from orchestrator.operations.audit import Auditor
 from orchestrator.operations.identities import Identities
 from orchestrator.operations.patience import log_if_strange
 from orchestrator.operations.submit import Intake
@@ -65,6 +68,7 @@ _ROUTERS = (
     keys.router,
     subscriptions.router,
     subscription_deliveries.router,
+    audit.router,
     handlers.router,
     metrics.router,
     health.router,
@@ -79,8 +83,10 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_runtime(settings, role="api") as runtime:
             intake = Intake(runtime)
             intake.start()
+            auditor = Auditor(runtime)
+            auditor.start()
             app.state.runtime = runtime
-            desk = app.state.desk = _desk(settings, runtime, intake)
+            desk = app.state.desk = _desk(settings, runtime, intake, auditor)
             desk.identities.start()
             try:
                 yield
@@ -88,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
                 await intake.stop()
                 await desk.users.stop()
                 await desk.identities.stop()
+                await auditor.stop()
 
     app = FastAPI(
         title="AUREA Orchestrator",
@@ -98,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # spans are made by the edge
     )
+    app.add_middleware(Audit)
     app.add_middleware(Edge)
     for kind in (AureaError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refuse)
@@ -107,10 +115,11 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
+def _desk(settings: Settings, runtime: Runtime, intake: Intake, auditor: Auditor) -> Desk:
     return Desk(
         runtime=runtime,
         intake=intake,
+        auditor=auditor,
         token=settings.aurea_api_token,
         register=open_register(settings),
         identities=Identities(runtime),

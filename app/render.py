@@ -12,6 +12,7 @@ import orjson
 from starlette.responses import Response
 
 from orchestrator.domain.artifact import StoredArtifact
+from orchestrator.domain.audit import KeptLine, document
 from orchestrator.domain.delivery import DeliveryView
 from orchestrator.domain.events import Event
 from orchestrator.domain.steps import StepView
@@ -116,6 +117,11 @@ def delivery_document(delivery: DeliveryView) -> dict[str, Any]:
 def event_document(event: Event) -> dict[str, Any]:
     """An id is text: it is larger than the whole numbers that JavaScript keeps exactly."""
     return {"id": str(event.place), "event": event.kind, "at": event.at, "data": event.data}
+
+
+def audit_document(kept: KeptLine) -> dict[str, Any]:
+    """What is hashed, and between what it stands."""
+    return {"number": kept.number, **document(kept.line), "hash": kept.hash.hex()}
 
 
 def event_frame(event: Event) -> bytes:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from orchestrator.domain.artifact import Bucket
 from orchestrator.domain.events import EventKind
 from orchestrator.domain.outbox import Durability
+from orchestrator.domain.principal import Kind
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.steps import StepKind
 
@@ -329,6 +330,26 @@ class SubscriptionDelivery(BaseModel):
 class ToldAgain(BaseModel):
     replayed: int = Field(description="Deliveries that run again.")
     examined: int = Field(description="Endings that are told if there is no delivery of them yet.")
+
+
+class Actor(BaseModel):
+    kind: Kind
+    id: str
+
+
+class AuditLine(BaseModel):
+    number: int = Field(description="Counts from 1 without a gap, in each tenant's trail.")
+    id: str
+    at: datetime
+    tenant: str
+    actor: Actor
+    action: str = Field(description="The operation's id in this document.")
+    targets: list[str] = Field(description="What it was done to.")
+    status: int = Field(description="How it was answered.")
+    address: str
+    trace_id: str
+    details: dict[str, str | int]
+    hash: str = Field(description="Over the line and the hash of the line before, as docs/security.md says.")
 
 
 class Alive(BaseModel):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
 from app.api.filters import Text
+from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf, authenticate, desk_of
 from app.issues import validated
 from app.openapi import Body
@@ -84,7 +85,10 @@ async def replay(request: Request) -> Response:
     chosen: DeadFilter | list[TaskId] = _ids(wanted.ids or ())
     if wanted.filter is not None:
         chosen = DeadFilter(type=wanted.filter.type, fingerprint=wanted.filter.fingerprint)
-    return answer({"replayed": await replay_dead(runtime, principal.tenant, chosen, wanted.rate_per_second)})
+    replayed = await replay_dead(runtime, principal.tenant, chosen, wanted.rate_per_second)
+    asked = {} if wanted.filter is None else wanted.filter.model_dump(exclude_none=True)
+    tell(request, *(wanted.ids or ()), replayed=replayed, **asked)
+    return answer({"replayed": replayed})
 
 
 def _ids(texts: Sequence[str]) -> list[TaskId]:

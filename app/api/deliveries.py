@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app import shapes
 from app.api.filters import Text
 from app.api.tasks import receipt_answer
+from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf, desk_of, origin_of
 from app.render import answer, delivery_document, page
 from orchestrator.domain.delivery import DeliveryFilter
@@ -62,4 +63,6 @@ async def redeliver(request: Request, delivery_id: DeliveryIdOf, principal: Prin
     """Process the content of a delivery again, by the rules of today: a new task each time."""
     desk = desk_of(request)
     origin = replace(origin_of(request, principal.tenant), most_payload_bytes=_MOST_PAYLOAD_BYTES)
-    return receipt_answer(await receive.redeliver(desk.runtime, desk.intake, parse_task_id(delivery_id), origin))
+    receipt = await receive.redeliver(desk.runtime, desk.intake, parse_task_id(delivery_id), origin)
+    tell(request, delivery_id, task=receipt.task.id)
+    return receipt_answer(receipt)

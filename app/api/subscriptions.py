@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
+from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf
 from app.issues import validated
 from app.openapi import Body
@@ -77,6 +78,7 @@ async def create(request: Request, principal: PrincipalOf, runtime: RuntimeOf) -
         states=wanted.states,
         description=wanted.description,
     )
+    tell(request, shown.subscription.id)
     return answer(_shown(shown), 201, {"Location": f"/subscriptions/{shown.subscription.id}"})
 
 

@@ -64,6 +64,8 @@ class RecordKind(StrEnum):
     TELL = "tell"
     STEP = "step"
     SETTLE = "settle"
+    AUDIT = "audit"
+    """A line of the audit; in the place of the task's id stands the line's."""
 
 
 @dataclass(frozen=True, slots=True)

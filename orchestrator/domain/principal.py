@@ -45,6 +45,8 @@ class Kind(StrEnum):
     ADMIN = "admin"
     KEY = "key"
     USER = "user"
+    SOURCE = "source"
+    """A sender of webhooks, proven by its signature; it has no scopes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Principal:
     tenant: Tenant
     kind: Kind
     id: str
-    """The key's id, the user's `sub`, or "admin": what the audit names."""
+    """The key's id, the user's `sub`, the source's name, or "admin": what the audit names."""
     scopes: frozenset[Scope]
     until: datetime | None = None
     """When the key or token ends by itself; None: never."""

@@ -20,6 +20,7 @@ from orchestrator.domain.outcome import unstorable
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger.database import REFUSED
 from orchestrator.ledger.outbox_records import (
+    audited,
     decode,
     inserted,
     read_inserted,
@@ -33,8 +34,8 @@ from orchestrator.ledger.outbox_records import (
 from orchestrator.ledger.postgres import Existing, PostgresLedger
 
 __all__ = [
-    "Applied", "Refused", "apply", "inserted", "read_inserted", "read_settled", "settled", "started", "step", "told",
-    "withdrawn",
+    "Applied", "Refused", "apply", "audited", "inserted", "read_inserted", "read_settled", "settled", "started", "step",
+    "told", "withdrawn",
 ]  # fmt: skip
 
 Record = tuple[RecordKind, TaskId, bytes]
@@ -46,6 +47,7 @@ _ORDER = (
     RecordKind.TELL,
     RecordKind.STEP,
     RecordKind.SETTLE,
+    RecordKind.AUDIT,
 )
 _NOTES = frozenset({RecordKind.TELL, RecordKind.STEP})
 """They leave the task's row alone, so those between two others are written together."""
@@ -162,6 +164,8 @@ class _Batch:
                 return await self._ledger.save_steps(writes)
             case RecordKind.SETTLE:
                 return await self._ledger.settle(writes, late=True)
+            case RecordKind.AUDIT:
+                await self._ledger.append_lines(writes)
         return [True] * len(writes)
 
     async def _insert(self, tasks: list[NewTask]) -> list[bool]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from orchestrator.domain.audit import Line, document, read_line
 from orchestrator.domain.delivery import Arrival
 from orchestrator.domain.events import EventKind, Told
 from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
@@ -55,7 +56,7 @@ class Settled:
     worker: WorkerId
 
 
-Written = NewTask | Withdrawal | Claim | Told | Step | Settlement
+Written = NewTask | Withdrawal | Claim | Told | Step | Settlement | Line
 
 
 def inserted(task: NewTask) -> bytes:
@@ -125,6 +126,10 @@ def settled(ending: Settlement) -> bytes:
         "progress_bytes": None if ending.progress is None else len(ending.progress),
     }
     return _record(line, ending.result or b"", ending.progress or b"")
+
+
+def audited(line: Line) -> bytes:
+    return _record(document(line))
 
 
 def decode(kind: RecordKind, record: bytes) -> Written:
@@ -248,6 +253,7 @@ _READERS: dict[RecordKind, Callable[[_Line, bytes], Written]] = {
     RecordKind.TELL: _event,
     RecordKind.STEP: lambda line, values: Step(_claim(line), line["name"], values),
     RecordKind.SETTLE: _settlement,
+    RecordKind.AUDIT: lambda line, _: read_line(line),
 }
 
 

@@ -4,7 +4,7 @@ Each statement is one transaction, may be run again when its commit is unknown, 
 is away or does not answer in time: soon where somebody waits for it, late for the chores that go through many rows.
 Each aspect is a file: `submission`, `attempts`, `history`, `moves`, `reading`,
 `upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`, `api_keys`, `announcing`, `subscribing`,
-`resealing`.
+`resealing`, `audit`.
 """
 
 import asyncpg
@@ -13,6 +13,7 @@ from orchestrator.ledger.announcing import Announcing
 from orchestrator.ledger.api_keys import ApiKeys
 from orchestrator.ledger.artifacts import Artifacts
 from orchestrator.ledger.attempts import Attempts
+from orchestrator.ledger.audit import Audit
 from orchestrator.ledger.database import UNHURRIED_SECONDS, Database
 from orchestrator.ledger.deliveries import Deliveries
 from orchestrator.ledger.history import History
@@ -45,6 +46,7 @@ class PostgresLedger(
     Announcing,
     Subscribing,
     Resealing,
+    Audit,
 ):
     def __init__(self, pool: asyncpg.Pool | None) -> None:
         self._database = Database(pool)

@@ -90,6 +90,10 @@ class MemoryOutbox(MemoryState):
             self._steps[write.task_id][name] = result
         return True
 
+    async def append(self, lines: Sequence[tuple[TaskId, bytes]]) -> None:
+        for line_id, record in lines:
+            self._append(RecordKind.AUDIT, line_id, Fence(0), record)
+
     def _settle(self, ending: Settlement, lease: Lease, owed: bytes | None) -> bool:
         task_id, state = ending.claim.entry.id, ending.state
         before = self._records.get(task_id)

@@ -111,6 +111,9 @@ class Outbox(Protocol):
     async def record(self, worker: WorkerId, writes: Sequence[Write]) -> list[bool]:
         """Put records of running attempts in the outbox; False for one whose lease is not the worker's any more."""
 
+    async def append(self, lines: Sequence[tuple[TaskId, bytes]]) -> None:
+        """Put lines of the audit in the outbox, each an id and its record."""
+
     async def outbox(self, limit: int) -> list[Waiting]:
         """Return the records that wait for Postgres, the oldest first."""
 

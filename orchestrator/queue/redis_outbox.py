@@ -85,6 +85,13 @@ class RedisOutbox:
             answers += self._noted(reply)
         return answers
 
+    async def append(self, lines: Sequence[tuple[TaskId, bytes]]) -> None:
+        for page in pages(lines):
+            args: list[Arg] = []
+            for line_id, record in page:
+                args += (line_id, record)
+            self._note((await self._run("append", (self._keys.outbox,), args))[1])
+
     def _noted(self, reply: Sequence[Any]) -> list[bool]:
         """Read a reply that names the last record's place behind its word."""
         self._note(reply[1])

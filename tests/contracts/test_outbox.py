@@ -268,3 +268,20 @@ async def test_of_a_lease_that_was_asserted_nothing_else_is_known(bench: Bench) 
     assert await bench.queue.held(claim.entry.id) is None
     assert await bench.queue.record(TWO, [write(claim)]) == [False]
     assert await bench.queue.record(ONE, [write(claim), replace(write(claim), fence=Fence(7))]) == [True, False]
+
+
+async def test_lines_of_the_audit_wait_among_the_records_and_need_no_lease(queue: Queue) -> None:
+    before, after = entry(), entry()
+    await queue.accept([acceptance(before)])
+    await queue.append([("line-1", b"one"), ("line-2", b"two")])
+    assert queue.appended() == (await queue.outbox(10))[-1].place
+    await queue.accept([acceptance(after)])
+    waiting = await queue.outbox(10)
+    assert [(each.kind.value, each.task_id) for each in waiting] == [
+        ("insert", before.id), ("audit", "line-1"), ("audit", "line-2"), ("insert", after.id),
+    ]  # fmt: skip
+    assert [placeless(each)[2:] for each in waiting[1:3]] == [(0, "", b"one"), (0, "", b"two")]
+    await queue.applied(waiting)
+    await queue.append([])
+    assert await queue.outbox_depth() == 0
+    assert await queue.depth("default") == 2

@@ -1,0 +1,100 @@
+"""Auditing: lines of the audit are kept, many at a time, and read.
+
+In Postgres, or in the outbox while Postgres is away. Whoever is answered that something was done is answered after
+its line was kept; a process that dies between the two leaves an act without a line, whose caller got no answer.
+"""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+
+import structlog
+
+from orchestrator.batching import Batcher
+from orchestrator.domain.audit import Act, AuditFilter, KeptLine, Line, gathered
+from orchestrator.domain.errors import InvalidCursor, Unavailable
+from orchestrator.domain.ids import Tenant
+from orchestrator.ledger import outbox
+from orchestrator.operations.read import Page
+from orchestrator.operations.standby import appended, leave
+from orchestrator.runtime import Runtime
+
+_log = structlog.get_logger("orchestrator.audit")
+
+_STATEMENT_ACTS = 500
+
+
+class Auditor:
+    """One process' way to the audit. Start it inside the loop that uses it; `stop` keeps what waits."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        # One lane: lines of a tenant wait for each other in Postgres, so a second would only hold a connection.
+        self._batcher: Batcher[Act, None] = Batcher(self._serve, size=_STATEMENT_ACTS, lanes=1)
+
+    def start(self) -> None:
+        self._batcher.start()
+
+    async def stop(self) -> None:
+        await self._batcher.stop()
+
+    def keep(self, act: Act) -> asyncio.Future[None]:
+        """Return what is done once the act's line is kept. It raises Unavailable when neither store takes the line."""
+        return self._batcher.submit(act)
+
+    def note(self, act: Act) -> None:
+        """Keep a line of something that changed nothing, if that can be; nobody waits for it."""
+        self._batcher.submit(act).add_done_callback(_report)
+
+    async def _serve(self, acts: Sequence[Act]) -> list[Exception | None]:
+        clock = self._runtime.clock
+        now = clock.now()
+        await _keep(self._runtime, [Line(clock.task_id(), now, act) for act in gathered(acts)])
+        return [None] * len(acts)
+
+
+async def read_lines(
+    runtime: Runtime, tenant: Tenant, wanted: AuditFilter, cursor: str | None, limit: int, *, oldest_first: bool
+) -> Page[KeptLine]:
+    """Return lines of a tenant's trail, one way or the other. Raises InvalidCursor, or Unavailable."""
+    number = _open_cursor(cursor)
+    lines = await runtime.ledger.audit_lines(tenant, wanted, number, limit + 1, oldest_first=oldest_first)
+    return Page(lines[:limit], _close_cursor(lines[limit - 1].number) if len(lines) > limit else None)
+
+
+async def _keep(runtime: Runtime, lines: Sequence[Line]) -> None:
+    postgres, redis = runtime.standby.postgres, runtime.standby.redis
+    if not postgres.silent:
+        try:
+            await runtime.ledger.append_lines(lines)
+            return
+        except Unavailable as away:
+            leave(runtime, postgres, away)
+    if redis.silent:
+        raise Unavailable("postgres and redis")
+    records = [(line.id, outbox.audited(line)) for line in lines]
+    try:
+        await appended(runtime, lambda: runtime.queue.append(records))
+    except Unavailable as away:
+        raise Unavailable("postgres and redis") from away
+
+
+def _report(kept: asyncio.Future[None]) -> None:
+    if not kept.cancelled() and (error := kept.exception()) is not None:
+        _log.warning("audit_line_dropped", reason=str(error))
+
+
+def _close_cursor(number: int) -> str:
+    return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
+
+
+def _open_cursor(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        number = int(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except ValueError as error:
+        raise InvalidCursor from error
+    if not 0 < number < 2**63:
+        raise InvalidCursor
+    return number

@@ -25,7 +25,20 @@ _WRAPPING_BYTES = 4096
 """What a payload holds besides the body: the event, the delivery's id, a few headers."""
 
 
-@router.post("/webhooks/{source}", operation_id="webhooks_receive", status_code=202, response_model=shapes.Created)
+_SAID = {
+    "parameters": [{"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+}
+
+
+@router.post(
+    "/webhooks/{source}",
+    operation_id="webhooks_receive",
+    status_code=202,
+    response_model=shapes.Created,
+    responses={200: {"model": shapes.Task, "description": "The task of the same delivery, seen before"}},
+    openapi_extra=_SAID,
+)
 async def receive(request: Request) -> Response:
     """Take one delivery: 202 with the task that will process it, 200 with the same task for a repeat."""
     name = request.path_params["source"]

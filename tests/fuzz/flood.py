@@ -128,7 +128,8 @@ async def _drip(api: Api, opening: bytes, figures: Figures) -> None:
             writer.write(opening)
             while not reader.at_eof() and not writer.is_closing():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(reader.read(1000), 0.5)
+                    async with asyncio.timeout(0.5):
+                        await reader.read(1000)
                 writer.write(b"a")
         figures.cut += 1
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from orchestrator.domain.principal import Scope
 
-OPEN = frozenset({"health_show", "health_live", "health_ready", "webhooks_receive"})
-"""Without a token: probes, and webhooks, whose signature stands for it."""
+OPEN = frozenset({"health_show", "health_live", "health_ready", "webhooks_receive", "pages_docs", "pages_openapi"})
+"""Without a token: probes, webhooks, whose signature stands for it, and what describes the API."""
 
 NEEDED: Mapping[str, Scope] = {
     "tasks_create": Scope.TASKS_WRITE,

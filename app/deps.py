@@ -21,6 +21,8 @@ from orchestrator.operations.submit import Intake
 from orchestrator.operations.user_tokens import UserTokens
 from orchestrator.runtime import Runtime
 
+UUID = {"format": "uuid"}
+"""Said in the document; refused in our own words."""
 _SUPABASE_KEYS = ("sb_secret_", "sb_publishable_")
 
 
@@ -112,7 +114,9 @@ async def _principal(request: Request) -> Principal:
     return await authenticate(request)
 
 
-async def _task_id(task_id: Annotated[str, Path(alias="id", description="A task's id, a UUIDv7.")]) -> TaskId:
+async def _task_id(
+    task_id: Annotated[str, Path(alias="id", description="A task's id, a UUIDv7.", json_schema_extra=UUID)],
+) -> TaskId:
     return parse_task_id(task_id)
 
 

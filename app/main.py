@@ -6,10 +6,12 @@ leaves, intake first, so that whatever was accepted is stored.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from app.api import (
@@ -24,6 +26,7 @@ from app.api import (
     history,
     keys,
     metrics,
+    pages,
     queues,
     stream,
     subscription_deliveries,
@@ -74,6 +77,21 @@ _ROUTERS = (
     health.router,
 )
 
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "Last-Event-ID",
+        "Aurea-Tenant",
+        "traceparent",
+    ],
+    "expose_headers": ["Location", "Idempotent-Replayed", "Retry-After", "RateLimit", "RateLimit-Policy"],
+    "max_age": 600,
+}
+"""For the scripts of the pages in AUREA_CORS_ORIGINS. They send a token of their own: no cookie, no credentials."""
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; it connects to nothing before its lifespan begins."""
@@ -100,17 +118,20 @@ def create_app(settings: Settings) -> FastAPI:
         title="AUREA Orchestrator",
         summary="A priority queue of tasks that loses nothing and does nothing twice.",
         version=VERSION,
-        redoc_url=None,
+        openapi_url=None,  # our own pages stand for FastAPI's, which load scripts from elsewhere
         redirect_slashes=False,
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # spans are made by the edge
     )
     app.add_middleware(Audit)
-    app.add_middleware(Edge)
+    if settings.aurea_cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.aurea_cors_origins, **_CORS)
+    app.add_middleware(Edge, production=settings.env == "production")
     for kind in (AureaError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refuse)
     # Flat and in front: an included router costs every request a second match, FastAPI's own pages three more.
-    app.router.routes[:0] = [route for router in _ROUTERS for route in router.routes]
+    routers = (*_ROUTERS, pages.router) if settings.docs else _ROUTERS
+    app.router.routes[:0] = [route for router in routers for route in router.routes]
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
 
@@ -141,7 +162,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
             found = [{**finding, "loc": finding["loc"][1:]} for finding in error.errors()]
             problem = problem_of(query_refusal(issues_of(found, sent)))
         case HTTPException(status_code=404):
-            problem = http_problem(404, "there is nothing at this path: see /docs")
+            problem = http_problem(404, "there is nothing at this path: see /docs, where it is served")
         case HTTPException(status_code=405):
             allowed = ", ".join(_methods(request))
             problem = http_problem(405, f"{request.method} is not done here: use {allowed}", {"Allow": allowed})
@@ -153,7 +174,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return what can be done at this path; several routes may share it."""
+    """Return what can be done at this path; several routes may share it, and a plainer one goes before `{id}`."""
     path = request.scope["path"]
     routes = [route for route in request.app.routes if isinstance(route, Route) and route.path_regex.match(path)]
-    return sorted({method for route in routes for method in route.methods or ()})
+    return sorted({method for route in routes if route.path == routes[0].path for method in route.methods or ()})

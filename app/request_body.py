@@ -15,6 +15,8 @@ from app.strict_json import parse_json
 from orchestrator.domain.errors import TooLarge
 
 PATIENCE_SECONDS = 60.0
+_MOST_DIGITS = 19
+"""Of a length that can be true; Python refuses to read a number of thousands."""
 
 
 class BodyRoute(APIRoute):
@@ -35,7 +37,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise HTTPException(415, "send the body without Content-Encoding: compressed bodies are not accepted")
     declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if declared.isdigit() and (len(declared) > _MOST_DIGITS or int(declared) > limit_bytes):
         raise TooLarge("the body", limit_bytes)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -6,6 +6,7 @@ result on.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from orchestrator.vault import master_keys
 DOTENV = ".env"
 DEFAULT_RULES = Path("webhooks.toml")
 MIB = 1024 * 1024
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
 def _split(value: object) -> object:
@@ -61,6 +63,13 @@ def _check_sealable(tenants: tuple[str, ...], given: ValidationInfo) -> tuple[st
     if "aurea_encryption_keys" in given.data:  # else they are wrong, and that is told
         master_keys.check_tenants(tenants, given.data["aurea_encryption_keys"])
     return tenants
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin: write it as browsers do, https://app.example or with a port")
+    return origins
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -100,6 +109,9 @@ class Settings(BaseSettings):
     supabase_url: HttpUrl | None = None
     supabase_service_role_key: SecretStr | None = None
     supabase_jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    aurea_trusted_proxies: Names = ()
+    aurea_cors_origins: Annotated[Names, AfterValidator(_check_origins)] = ()
+    aurea_docs: bool | None = None
 
     # Who is encrypted at rest, and under which keys: the first seals, all of them open.
     aurea_encryption_keys: Annotated[SecretStr, BeforeValidator(_check_master_keys)] | None = None
@@ -172,6 +184,11 @@ class Settings(BaseSettings):
     gemini_model: str = "gemini-3.8-flash"
     aurea_model_chain: Annotated[Names, AfterValidator(chain.check)] = PROVIDERS
     aurea_prices: Path | None = None
+
+    @property
+    def docs(self) -> bool:
+        """Whether the pages that describe the API are served."""
+        return self.env != "production" if self.aurea_docs is None else self.aurea_docs
 
     @property
     def webhook_rules(self) -> Path | None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Response
 from starlette.responses import StreamingResponse
 
 from app import shapes
-from app.deps import Cursor, Limit, PrincipalOf, RuntimeOf, TaskIdOf
+from app.deps import UUID, Cursor, Limit, PrincipalOf, RuntimeOf, TaskIdOf
 from app.render import artifact_document, page
 from orchestrator.domain.ids import parse_task_id
 from orchestrator.domain.labels import disposition
@@ -39,7 +39,7 @@ async def artifacts(
 )
 async def download(
     task_id: TaskIdOf,
-    artifact_id: Annotated[str, Path(description="An artifact's id.")],
+    artifact_id: Annotated[str, Path(description="An artifact's id.", json_schema_extra=UUID)],
     principal: PrincipalOf,
     runtime: RuntimeOf,
 ) -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
 from orchestrator.domain.filters import TaskFilter
@@ -16,14 +16,8 @@ def _with_plus(text: str) -> str:
     return text.replace(" ", "+")
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("holds the character U+0000, which is in no task: remove it")
-    return text
-
-
 QueryMoment = Annotated[Moment, BeforeValidator(_with_plus)]
-Text = Annotated[str, AfterValidator(_storable), Field(max_length=400)]
+Text = Annotated[str, Field(max_length=400)]
 
 
 class TaskQuery(BaseModel):

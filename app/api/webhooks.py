@@ -29,6 +29,10 @@ _WIDENING = 2
 _TELLING = ("location", "idempotent-replayed")
 
 
+_SAID = {
+    "parameters": [{"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+}
 _SEEN = {
     "model": shapes.Task,
     "description": "The task that it became before; to Slack its challenge, or nothing",
@@ -42,6 +46,7 @@ _SEEN = {
     status_code=202,
     response_model=shapes.Created,
     responses={200: _SEEN},
+    openapi_extra=_SAID,
 )
 async def receive(request: Request) -> Response:
     """Take one delivery: 202 with the task that will process it, 200 with the same task for a repeat.

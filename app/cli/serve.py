@@ -17,8 +17,6 @@ from orchestrator.settings import Settings, read_settings
 verbs = typer.Typer()
 
 _BOTH = ("database_url", "redis_url")
-_LEAVING_SECONDS = 2
-"""What open streams get before they are cut, so that a stop never takes long."""
 _YOUNG = 5_000
 """New objects before garbage is looked for: a batch makes thousands that all live until it is answered."""
 
@@ -37,6 +35,7 @@ def api(
     import uvicorn
 
     from app.main import create_app
+    from app.server import server_options
     from orchestrator.discovery import discover
 
     discover(settings.aurea_handlers)  # here one that is broken ends it with a line, in uvicorn with a traceback
@@ -48,11 +47,7 @@ def api(
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=_LEAVING_SECONDS,
+        **server_options(settings),
     )
 
 

@@ -32,6 +32,7 @@ def is_public(text: str) -> bool:
         and not address.is_reserved
         and (address.version == 4 or address in _GLOBAL_UNICAST)
         and not any(address in network for network in _REFUSED if network.version == address.version)
+        and not _is_isatap(address)
     )
 
 
@@ -41,6 +42,11 @@ def _unfolded(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else address
+
+
+def _is_isatap(address: IPv4Address | IPv6Address) -> bool:
+    """Whether the lower half of an address is a tunnel to the IPv4 address at its end (RFC 5214)."""
+    return address.version == 6 and int(address) >> 32 & 0xFFFFFFFF in (0x5EFE, 0x0200_5EFE)
 
 
 class Allowed:

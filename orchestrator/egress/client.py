@@ -14,6 +14,7 @@ from orchestrator.egress.network import GuardedNetwork
 MAX_RESPONSE_BYTES = "max_response_bytes"
 """The request extension that sets another bound for one answer."""
 _LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0)
+_MOST_REDIRECTS = 5
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 
 
@@ -41,6 +42,7 @@ def open_client(
         transport=_Transport(network or GuardedNetwork(Allowed(allow_private)), max_response_bytes),
         timeout=_TIMEOUT,
         trust_env=False,
+        max_redirects=_MOST_REDIRECTS,
         headers={"User-Agent": "aurea-orchestrator"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         event_hooks={"request": [complete]},

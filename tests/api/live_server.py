@@ -9,8 +9,10 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from app.server import server_options
 from orchestrator.operations.fences import open_epoch
 from orchestrator.runtime import Runtime
+from orchestrator.settings import Settings
 from tests.api.door import TOKEN, configured
 
 
@@ -31,7 +33,8 @@ class Live:
 @asynccontextmanager
 async def serve(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Live]:
     app = configured(database_url, redis_url, **changes)
-    config = uvicorn.Config(app, port=0, http="httptools", log_config=None, timeout_graceful_shutdown=5)
+    settings = Settings(_env_file=None, **changes)
+    config = uvicorn.Config(app, port=0, **{**server_options(settings), "timeout_graceful_shutdown": 5})
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

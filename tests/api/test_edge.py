@@ -14,7 +14,7 @@ from app.openapi import OPEN_PATHS
 from orchestrator.settings import Settings
 from tests.api.door import Door
 
-PAGES = {"/docs", "/docs/oauth2-redirect", "/openapi.json"}
+PAGES = {"/docs", "/openapi.json"}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 
 

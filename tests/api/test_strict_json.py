@@ -19,6 +19,8 @@ DEEP = 100
         b"[0.1234567890123456789012, 1e300]",
         '{"é": "\N{GRINNING FACE}"}'.encode(),
         b"[" * DEEP + b"]" * DEEP,
+        b'[{"a": 1}, {"a": {"a": "a\\": a"}}]',  # the same key, each time in another object
+        b'{"\xc3\xa9": 1, "e\xcc\x81": 2}',  # they look the same, and are two
     ],
 )
 def test_good_json_comes_out_as_any_parser_reads_it(body: bytes) -> None:
@@ -35,6 +37,11 @@ def test_good_json_comes_out_as_any_parser_reads_it(body: bytes) -> None:
         (b'{"a\\u0000": 1}', "/a\\u0000", "U+0000"),
         (b'{"a": {"b~/": "\\ud800"}}', "/a/b~0~1", "surrogate"),
         (b'{"\\udfff": 1}', "/\\udfff", "surrogate"),
+        (b'{"a": 1, "b": 2, "a": 1}', "/a", "more than once"),
+        (b'{"a": [{"b": {"c~": 1, "c~": 2}}]}', "/a/0/b/c~0", "more than once"),
+        (b'{"a": 1, "\\u0061": 2}', "/a", "more than once"),
+        (b'{"": 1, "": 2}', "/", "more than once"),
+        (b'{"\xc3\xa9": 1, "\\u00e9": 2}', "/é", "more than once"),
         (b'{"a": 1180591620717411303424}', "/a", "64 bits"),
         (b'{"a": -9223372036854775809}', "/a", "64 bits"),
         (b'{"a": 1' + b"0" * 5000 + b"}", "/a", "64 bits"),

@@ -1,0 +1,60 @@
+"""Texts and documents that have broken other systems, in every place that takes one: each is kept whole or refused."""
+
+import re
+
+import httpx2
+import orjson
+
+from app.problems import MEDIA_TYPE
+from tests.api.door import Door
+from tests.fuzz.places import places
+from tests.fuzz.strings import NAUGHTY, TRICKY_JSON
+
+_INSIDE = re.compile(
+    r"Traceback|File \"|asyncpg|psycopg|pydantic|starlette|orchestrator[/._]|site-packages|\.py\b|select .* from|/srv/",
+    re.IGNORECASE,
+)
+"""What no answer may tell of what it is made of; `drop table` of our own texts aside."""
+
+
+def check(answer: httpx2.Response, sent: str) -> None:
+    assert answer.status_code < 500 or answer.status_code == 503, answer.text
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == MEDIA_TYPE
+        told = answer.text.replace("orchestrator_tasks", "") if "orchestrator_tasks" in sent else answer.text
+        assert not _INSIDE.search(told), told
+        assert orjson.loads(answer.content)["status"] == answer.status_code
+
+
+async def test_no_text_breaks_any_place_of_any_route(door: Door) -> None:
+    tried = 0
+    for place in places((await door.http.get("/openapi.json")).json()):
+        for text in NAUGHTY:
+            answer = await place.send(door.http, text)
+            check(answer, text)
+            tried += 1
+    assert tried > 2_000
+
+
+async def test_a_text_that_is_kept_comes_back_as_it_was(door: Door) -> None:
+    kept = 0
+    for text in NAUGHTY:
+        fields = {"payload": {"text": text}, "tags": {"t": text[:60], text[:60] or "t2": ""}}
+        answer = await door.http.post("/tasks", content=orjson.dumps({"type": "greet", **fields}))
+        check(answer, text)
+        if answer.status_code == 201:
+            kept += 1
+            task = (await door.http.get(answer.headers["Location"])).json()
+            assert {name: task[name] for name in fields} == fields
+    assert kept >= len(NAUGHTY) - 2  # all but those with a NUL
+
+
+async def test_what_is_not_quite_json_is_refused_wherever_it_stands(door: Door) -> None:
+    before = await door.stored()
+    bodies = [around % document for document in TRICKY_JSON for around in (b"%b", b'{"type":"greet","payload":%b}')]
+    for body in bodies:
+        for path in ("/tasks", "/tasks/batch", "/dead/replay"):
+            answer = await door.http.post(path, content=body)
+            assert answer.status_code in (400, 413, 422), (path, body[:50], answer.text)
+            check(answer, "")
+    assert await door.stored() == before

@@ -22,6 +22,9 @@ Limit = Annotated[int, typer.Option(min=1, max=_PAGE, help="How many at most.")]
 Actor = Annotated[str | None, typer.Option(help="Only what this key, user or source did; `admin` is the token.")]
 Action = Annotated[str | None, typer.Option(help="Only this operation, such as tasks_cancel.")]
 Target = Annotated[str | None, typer.Option(help="Only what was done to this task, queue or key.")]
+OfTenant = Annotated[
+    str | None, typer.Option("--tenant", metavar="NAME", help="Whose trail; for the admin token, else the own.")
+]
 Noted = Annotated[
     list[str] | None,
     typer.Option("--head", metavar="NUMBER:HASH", help="What an earlier run printed: it must still be there."),
@@ -54,18 +57,19 @@ def list_lines(
     actor: Actor = None,
     action: Action = None,
     target: Target = None,
+    tenant: OfTenant = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
     """List what was changed, the newest first."""
     wanted = {"actor": actor, "action": action, "target": target, "limit": limit, "cursor": cursor}
-    page = open_api().get("/audit", wanted)
+    page = open_api(_ascii(tenant)).get("/audit", wanted)
     print_page(page, LINES, as_json=as_json, empty="no lines", more="aurea audit list")
 
 
 @verbs.command()
-def verify(noted: Noted = None, as_json: AsJson = False) -> None:
+def verify(noted: Noted = None, tenant: OfTenant = None, as_json: AsJson = False) -> None:
     """Read every line of the tenant and check that none was altered, taken out or put in; exit 1 at the first that was.
 
     Prints the head of the trail. Note it somewhere else: with --head a later run sees also that nothing was taken off
@@ -74,7 +78,7 @@ def verify(noted: Noted = None, as_json: AsJson = False) -> None:
     heads = [_read_head(text) for text in noted or ()]
     head = Head(0, "")
     try:
-        for good in followed(_lines(open_api()), heads):
+        for good in followed(_lines(open_api(_ascii(tenant))), heads):
             head = good
     except Broken as broken:
         if as_json:
@@ -97,6 +101,12 @@ def _lines(api: Api) -> Iterator[dict[str, Any]]:
         cursor = page["next_cursor"]
         if cursor is None:
             return
+
+
+def _ascii(tenant: str | None) -> str | None:
+    if tenant is not None and not (tenant.isascii() and tenant.isprintable()):
+        raise typer.BadParameter(f"{tenant!r} names no tenant")
+    return tenant
 
 
 def _spell(head: Head) -> str | None:

@@ -25,7 +25,8 @@ _STREAM_TIMEOUT = httpx2.Timeout(30.0, connect=5.0, read=3 * HEARTBEAT_SECONDS)
 class Api:
     """A running system, as the settings name it. Every refusal ends the command with exit code 1 and the fix."""
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, tenant: str | None = None) -> None:
+        """`tenant`: whom the admin token acts for; others act for their own whatever it says."""
         self._settings = settings
         token = settings.read_token()
         self._has_token = token is not None
@@ -41,7 +42,10 @@ class Api:
             )
         self._http = httpx2.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers={
+                **({"Authorization": f"Bearer {token}"} if token else {}),
+                **({"Aurea-Tenant": tenant} if tenant else {}),
+            },
             timeout=_TIMEOUT,
             limits=httpx2.Limits(max_keepalive_connections=0),  # a command ends without having to close anything
             trust_env=not _is_loopback(url.host),  # a proxy cannot reach this machine's own ports
@@ -163,9 +167,9 @@ def at(*steps: str) -> str:
     return "".join(f"/{quote(step, safe='')}" for step in steps)
 
 
-def open_api() -> Api:
+def open_api(tenant: str | None = None) -> Api:
     """The API that the environment names."""
-    return Api(ClientSettings())
+    return Api(ClientSettings(), tenant)
 
 
 def _problem(response: httpx2.Response) -> dict[str, Any] | None:

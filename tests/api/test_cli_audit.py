@@ -49,6 +49,15 @@ def test_a_whole_trail_is_verified_over_all_its_pages_and_its_head_is_printed(ht
     assert told == {"intact": True, "lines": 3, "head": HEADS[2]}
 
 
+def test_the_trail_of_another_tenant_is_asked_for_by_name(httpserver: HTTPServer) -> None:
+    serve(httpserver, LINES)
+    aurea(httpserver, "audit", "verify", "--tenant", "acme")
+    assert {request.headers["Aurea-Tenant"] for request, _ in httpserver.log} == {"acme"}
+    aurea(httpserver, "audit", "verify")
+    assert "Aurea-Tenant" not in httpserver.log[-1][0].headers
+    assert aurea(httpserver, "audit", "--tenant", "gl\u00f6bex").exit_code == 2
+
+
 def test_an_altered_line_ends_it_with_one_and_is_named(httpserver: HTTPServer) -> None:
     serve(httpserver, [LINES[0], {**LINES[1], "targets": ["a"]}, LINES[2]])
     result = aurea(httpserver, "audit", "verify")

@@ -67,13 +67,14 @@ async def reseal(runtime: Runtime) -> AsyncIterator[Walk]:
 
 async def _reseal_rows(runtime: Runtime, after: TaskId, last: TaskId, wanted: Wanted, walk: Walk) -> None:
     """What is found again as it was cannot be opened; what changed meanwhile is looked at anew."""
-    seen: set[Stale] = set()
+    seen: set[int] = set()
+    """Their hashes: a task may have told a million events."""
     found = await runtime.ledger.stale(after, last, _VALUES, wanted)
-    while fresh := [stale for stale in found if stale not in seen]:
-        seen.update(fresh)
+    while fresh := [stale for stale in found if hash(stale) not in seen]:
+        seen.update(map(hash, fresh))
         await runtime.ledger.reseal(_renewed(fresh, partial(_renew, runtime.vault), walk))
         found = await runtime.ledger.stale(after, last, _VALUES, wanted)
-    walk.sealed += len(seen.difference(found))
+    walk.sealed += len(seen.difference(map(hash, found)))
     walk.left += len(found)
 
 

@@ -7,7 +7,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
-from orchestrator.operations.read import get, workers
+from orchestrator.operations.read import stored, workers
 from orchestrator.queue.port import Standing
 from orchestrator.queue.presence import WorkerCard
 from orchestrator.runtime import Runtime
@@ -27,7 +27,7 @@ class Why:
 
 async def why(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Why:
     """Name the first cause. Raises NotFound."""
-    task = await get(runtime, tenant, task_id)
+    task = await stored(runtime, tenant, task_id)
     if task.status in FINAL:
         return Why(task.status, "final", f"it has ended: {task.status.value}")
     if task.status is State.RUNNING:

@@ -15,7 +15,7 @@ MAX_TEXT = 8_192
 _MAX_DEPTH, _MAX_PARTS = 6, 100
 
 _SECRET_KEY = re.compile(
-    r"(^|_)(authorization|auth|token|secret|secrets|password|passwd|pwd|api_?key|access_?key|private_?key"
+    r"(^|_)(authorization|auth|token|secret|secrets|password|passwd|pwd|api_?key|access_?key|private_?key|encryption_?keys?"
     r"|cookies?|dsn|credentials?|signature|bearer)(_\d+)?$"
 )
 _WORD_ENDS = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])")

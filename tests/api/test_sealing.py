@@ -8,10 +8,12 @@ import orjson
 from typer.testing import CliRunner, Result
 
 from app.cli.main import cli
+from orchestrator.domain.events import EventKind
+from orchestrator.domain.outcome import Succeeded
 from orchestrator.sdk import Config
 from orchestrator.settings import read_settings
 from orchestrator.wiring import _handler_config
-from tests.api.door import Door, fail, open_door, succeed
+from tests.api.door import Door, claim, end, fail, open_door, say, succeed
 
 CANARY = "canary-4711-sings"
 K1 = f"k1:{b64encode(bytes(range(32))).decode()}"
@@ -44,7 +46,11 @@ async def test_every_answer_shows_what_the_tables_hide(database_url: str, redis_
             json={"type": "greet", "payload": {"text": CANARY}, "max_retries": 0, "idempotency_key": "once"},
         )
         assert (again.status_code, again.json()["id"]) == (200, task["id"])
-        await succeed(door.runtime, {"said": CANARY})
+        claimed = await claim(door.runtime)
+        await say(door.runtime, claimed, EventKind.PROGRESS, {"fraction": 0.5, "text": CANARY})
+        seen = (await door.http.get(f"/tasks/{task['id']}", headers=ACME)).json()
+        assert seen["progress"] == {"fraction": 0.5, "text": CANARY}
+        await end(door.runtime, claimed, Succeeded(orjson.dumps({"said": CANARY})))
         batch = await door.http.post(
             "/tasks/batch", headers=ACME, json={"tasks": [{"type": "greet", "payload": {"text": CANARY}}]}
         )
@@ -90,6 +96,7 @@ async def test_without_the_key_a_problem_names_the_variable_and_lists_go_on(data
             json={"type": "greet", "payload": {"text": CANARY}, "max_retries": 0, "idempotency_key": "once"},
         )
         assert (repeat.status_code, repeat.json()["code"]) == (503, "seal_key_missing")
+        assert (await door.http.get(f"/tasks/{task['id']}/why", headers=ACME)).json()["cause"] == "no_worker"
         (listed,) = orjson.loads(await shown(door, "/tasks"))["items"]
         assert "'k1'" in listed["payload"]["unreadable"]
         cancelled = await door.http.post(f"/tasks/{task['id']}/cancel", headers=ACME)

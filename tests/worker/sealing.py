@@ -28,7 +28,9 @@ OFF = {"aurea_encryption_keys": None, "aurea_encrypt_tenants": ""}
 
 
 @asynccontextmanager
-async def sealing_house(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[House]:
+async def sealing_house(
+    database_url: str, redis_url: str, *, isolated: bool = False, **changes: Any
+) -> AsyncIterator[House]:
     given = {
         "database_url": database_url,
         "redis_url": redis_url,
@@ -38,8 +40,9 @@ async def sealing_house(database_url: str, redis_url: str, **changes: Any) -> As
         "aurea_encrypt_tenants": "*",
         **changes,
     }
-    async with open_runtime(Settings(_env_file=None, **given), "worker") as runtime:
-        await open_epoch(runtime)
+    async with open_runtime(Settings(_env_file=None, **given), "worker", isolated=isolated) as runtime:
+        if not isolated:
+            await open_epoch(runtime)
         intake = Intake(runtime)
         intake.start()
         yield House(runtime, intake, redis_url)

@@ -55,6 +55,19 @@ async def test_without_postgres_the_outbox_holds_sealed_values_and_the_relay_bri
     assert ended.status is State.SUCCEEDED
 
 
+async def test_an_isolated_worker_needs_the_keys_alone(
+    house: House, database_url: str, redis_url: str, database: asyncpg.Connection
+) -> None:
+    task = await house.submit("whisper", SECRET)
+    alone = sealing_house(database_url, redis_url, isolated=True, aurea_encrypt_tenants="")
+    async with house.scheduler(), alone as other, other.worker():
+        ended = await house.ended(task)
+    assert ended.status is State.SUCCEEDED
+    assert (await read_it(house, task)).result == CANARY
+    assert CANARY not in await tables(database)
+    assert CANARY not in await keys(redis_url)
+
+
 async def test_a_flushed_redis_is_rebuilt_with_sealed_payloads(house: House) -> None:
     task = await house.submit("parrot", CANARY)
     await empty(house)

@@ -12,7 +12,7 @@ NO_OBJECT = [b"null", b"[]", b"7", b'"x"']
 UNREADABLE = [
     b"", b"{", b"\xff\xfe", b'{"a": NaN}', b'{"a": "\\u0000"}', b'{"a": "\\ud800"}', b"[" * 5000,
     b'{"a":' * 200 + b"1" + b"}" * 200, b"payload=%00", b"payload=%ff&a=b", b"a=1&a=2", b"payload={", b"&&&",
-    b"=" * 500, b"command=%2Fx&token=%00", b"a=b&" * 500, b"payload=[]", b"payload=null",
+    b"=" * 500, b"command=%2Fx&token=%00", b"command=%2Fx&command=%2Fy", b"a=b&" * 500, b"payload=[]", b"payload=null",
 ]  # fmt: skip
 
 

@@ -104,6 +104,24 @@ async def test_two_tasks_of_one_delivery_whose_key_was_forgotten_leave_one_recor
     assert await pool.fetchval("select count(*) from orchestrator_tasks") == 3
 
 
+async def test_two_of_one_delivery_may_be_stored_aside_in_one_statement(ledger: PostgresLedger) -> None:
+    await ledger.insert([new_task(idempotency_key=ARRIVAL.key)])  # somebody's own task has their key
+    first, second = delivered(), delivered()
+    await ledger.insert_aside([first, second])
+    assert [record.task_id for record in await records(ledger)] == [first.id]
+
+
+async def test_a_record_whose_task_is_forgotten_goes_over_to_one_that_was_accepted_without_a_look_at_it(
+    pool: asyncpg.Pool, ledger: PostgresLedger
+) -> None:
+    first, second = delivered(), delivered()
+    await ledger.insert([first])
+    await pool.execute("delete from orchestrator_tasks")
+    assert (await apply(ledger, [insert(second)])).refused == []
+    (record,) = await records(ledger)
+    assert (record.id, record.task_id) == (first.id, second.id)
+
+
 async def test_a_repeat_is_counted_for_its_tenant_and_source_alone(ledger: PostgresLedger) -> None:
     task = delivered()
     await ledger.insert([task])

@@ -76,8 +76,9 @@ class Api:
         return self._json(self._send("PUT", path, **sent))
 
     def delete(self, path: str) -> Any:
-        """Return the answer's JSON."""
-        return self._json(self._send("DELETE", path))
+        """Return the answer's JSON; None for an answer without a body."""
+        response = self._send("DELETE", path)
+        return self._json(response) if response.content else None
 
     def download(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file: from here, or from the store that the API leads to, which gets no token."""

@@ -13,8 +13,8 @@ select
   coalesce(n.tags::jsonb, '{}'), coalesce(n.max_retries, ($8::integer[])[1]),
   coalesce(n.timeout_seconds, ($9::float8[])[1]), n.idempotency_key,
   n.idempotency_key is not null and not $21::boolean, coalesce(n.key_until_final, false), n.key_expires_at,
-  n.fingerprint, n.parent_id, coalesce(n.called, false), n.run_at is not null, n.run_at, n.expires_at, n.created_at, n.traceparent,
-  n.callback_url
+  n.fingerprint, n.parent_id, coalesce(n.called, false), n.run_at is not null, n.run_at, n.expires_at, n.created_at,
+  n.traceparent, n.callback_url
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::integer[], $9::float8[],
   $10::text[], $11::boolean[], $12::timestamptz[], $13::bytea[], $14::uuid[], $15::timestamptz[], $16::timestamptz[],
@@ -38,7 +38,7 @@ insert into orchestrator_deliveries as d (
 )
 select distinct on (s.tenant, a.source, a.delivery_id)
   s.id, s.tenant, a.source, a.delivery_id, a.event, a.scheme, a.secret, s.id, s.created_at, s.created_at
-from unnest($1::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::smallint[])
+from unnest($1::text[], $22::text[], $23::text[], $24::text[], $25::text[], $26::smallint[])
   as a (id, source, delivery_id, event, scheme, secret)
 join stored s on s.id = a.id::uuid
 order by s.tenant, a.source, a.delivery_id, s.id

@@ -11,7 +11,7 @@ from binascii import Error as NotBase64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -161,7 +161,7 @@ def open_key(secret: str) -> tuple[str, bytes] | None:
     return (kind, key) if len(key) in _KEY_BYTES[kind] else None
 
 
-def fault_of(source: Declaration, secret: Any) -> str | None:
+def fault_of(source: Declaration, secret: str) -> str | None:
     """Say what is wrong with the secret of a source that is set, without repeating it."""
     if source.scheme == "standard" and not all(open_key(each) for each in split_secrets(secret)):
         return "holds no key of Standard Webhooks: whsec_ or whpk_, then base64"

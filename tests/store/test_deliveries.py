@@ -138,3 +138,16 @@ async def test_a_repeat_is_counted_for_its_tenant_and_source_alone(ledger: Postg
     assert await ledger.count_redelivery(Tenant("other"), record.id) is None
     assert await ledger.delivery(Tenant("other"), record.id) is None
     assert [await ledger.count_redelivery(TENANT, record.id) for _ in range(2)] == [1, 2]
+
+
+async def test_the_wall_in_postgres_holds_alone(pool: asyncpg.Pool, ledger: PostgresLedger) -> None:
+    await ledger.insert([delivered(), delivered(tenant=Tenant("other"))])
+    async with pool.acquire() as connection, connection.transaction():
+        acting = "select set_config('request.jwt.claims', $1, true), set_config('role', 'aurea_app', true)"
+        await connection.execute(acting, '{"sub": "acme"}')
+        rows = await connection.fetch("select tenant from orchestrator_deliveries")
+        assert [row["tenant"] for row in rows] == ["acme"]
+        assert (
+            await connection.execute("update orchestrator_deliveries set event = 'x' where tenant = 'other'")
+            == "UPDATE 0"
+        )

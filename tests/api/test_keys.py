@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -163,8 +164,9 @@ async def test_two_rotations_at_once_give_one_successor(door: Door) -> None:
     key = await door.runtime.ledger.key(old["id"])
     assert key is not None
     now = door.runtime.clock.now()
+    later = now + timedelta(hours=1)
     ways = [mint("dev", bytes([n]) * RANDOM_BYTES) for n in (1, 2)]
-    given = [await door.runtime.ledger.rotate_key(key, way, now, "admin:admin", now, None) for way in ways]
+    given = [await door.runtime.ledger.rotate_key(key, way, now, "admin:admin", later, None) for way in ways]
     assert [new is None for new in given] == [False, True]
 
 
@@ -241,6 +243,16 @@ async def test_a_key_in_use_asks_no_store(door: Door, monkeypatch: pytest.Monkey
     monkeypatch.setattr(identities.Identities, "_look_up", counted)
     assert {await status(door, made["key"], "/agents/count") for _ in range(50)} == {200}
     assert asked == [made["id"]]
+
+
+async def test_what_was_read_four_seconds_ago_is_not_believed(door: Door) -> None:
+    made = await make(door)
+    assert await status(door, made["key"]) == 200
+    await door.database.execute("update orchestrator_api_keys set revoked_at = now()")
+    assert await status(door, made["key"]) == 200
+    entries = door.app.state.desk.identities._entries
+    entries[made["id"]] = replace(entries[made["id"]], asked_at=entries[made["id"]].asked_at - 4)
+    assert await status(door, made["key"]) == 401
 
 
 @pytest.fixture

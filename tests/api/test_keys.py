@@ -42,7 +42,9 @@ async def test_a_key_acts_for_its_tenant_and_no_other(door: Door) -> None:
     assert (refused.status_code, refused.json()["scope"]) == (403, "admin")
 
 
-async def test_the_secret_is_shown_once_and_kept_nowhere(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_secret_is_shown_once_and_kept_nowhere(
+    door: Door, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     caplog.set_level(logging.DEBUG)
     made = await make(door)
     secret = made["key"][-38:-6]
@@ -51,7 +53,10 @@ async def test_the_secret_is_shown_once_and_kept_nowhere(door: Door, caplog: pyt
     listed = await door.http.get("/keys")
     row = str(dict(await door.database.fetchrow("select * from orchestrator_api_keys")))
     known = str(await door.runtime.keyring.copies(0, 10))
-    told = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert (await door.http.post(f"/keys/{made['id']}/rotate", json={})).status_code == 201
+    assert (await door.http.delete(f"/keys/{made['id']}")).status_code == 200
+    told = caplog.text + "".join(str(vars(record)) for record in caplog.records) + "".join(capfd.readouterr())
+    assert "key_revoked" in told
     assert made["id"] in row
     assert made["id"] in known
     assert all(secret not in text for text in (listed.text, row, known, told))

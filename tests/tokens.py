@@ -114,6 +114,12 @@ def _of_algorithms(project: Project) -> Iterator[tuple[str, str]]:
         "RS256 said of the ES256 key",
         f"{b64(json.dumps({'alg': 'RS256', 'kid': 'key-1'}).encode())}.{body}.{signature}",
     )
+    for said in ("RS256", "ES384", "HS256"):
+        head_of = b64(json.dumps({"alg": said, "kid": project.key_id}).encode())
+        signed = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).sign(
+            f"{head_of}.{body}".encode(), project.curve_key
+        )
+        yield f"{said} said of what the ES256 key did sign", f"{head_of}.{body}.{b64(signed)}"
     yield "another's key", project.signed(other.curve_key, "ES256", {"kid": project.key_id}, project.claims())
     yield "no signature", f"{head}.{body}."
     yield "a cut signature", good[:-4]
@@ -174,6 +180,7 @@ def _of_claims(project: Project) -> Iterator[tuple[str, str]]:
     yield "exp 1e400", project.by_hand({"alg": "HS256"}, project.body().replace(str(now + 3600).encode(), b"1e400"))
     yield "not yet", project.token(nbf=now + 60)
     yield "made later", project.token(iat=now + 60)
+    yield "nbf true", project.by_hand({"alg": "HS256"}, project.claims(nbf=True))
     yield "nbf a text", project.by_hand({"alg": "HS256"}, project.claims(nbf="now"))
     for name, values in {
         "aud": ("anon", ["anon"], "authenticated,x", {"authenticated": 1}),

@@ -66,7 +66,7 @@ class ApiKeys:
 
     async def note_use(self, moments: Mapping[str, datetime]) -> None:
         """Remember when keys were last used, to the minute."""
-        await self._unhurried.change(_SQL["note_use"], list(moments), list(moments.values()))
+        await self._database.change(_SQL["note_use"], list(moments), list(moments.values()))
 
 
 def _key_of(row: asyncpg.Record) -> ApiKey:

@@ -8,7 +8,7 @@ is looked up again beside them.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,7 +30,7 @@ FRESH_SECONDS = 2.0
 LONGEST_SECONDS = 4.0
 """Nothing older is believed."""
 _MOST_ENTRIES = 20_000
-_TURN_SECONDS = 1.0
+_WATCH_SECONDS = 1.0
 _NOTE_SECONDS = 60.0
 _UNKNOWN = "this API key is not good here: it is unknown, or not the key that was given out"
 
@@ -58,16 +58,17 @@ class Identities:
         self._watched: dict[str, _Watched] = {}
         self._used: dict[str, datetime] = {}
         self._noted: dict[str, float] = {}
-        self._turning: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._turning = asyncio.create_task(self._keep_turning())
+        turns = ((_WATCH_SECONDS, self._look_after_all), (_NOTE_SECONDS / 12, self._note_use))
+        self._loops = [asyncio.create_task(_keep_turning(seconds, turn)) for seconds, turn in turns]
 
     async def stop(self) -> None:
         """Write down what was used and not yet noted."""
-        if self._turning is not None:
-            self._turning.cancel()
-            await asyncio.gather(self._turning, *self._asking.values(), return_exceptions=True)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, *self._asking.values(), return_exceptions=True)
         self._noted.clear()
         await self._note_use()
 
@@ -180,14 +181,8 @@ class Identities:
         with suppress(Unavailable):  # the next one who looks it up does it
             await self._runtime.keyring.remember({key.id: write_copy(key)})
 
-    async def _keep_turning(self) -> None:
-        while True:
-            await asyncio.sleep(_TURN_SECONDS)
-            try:
-                await asyncio.gather(*(self._look_after(key_id) for key_id in self._watched))
-                await self._note_use()
-            except Exception:  # noqa: BLE001 - streams of revoked keys would go on for ever
-                _log.exception("turn_failed")
+    async def _look_after_all(self) -> None:
+        await asyncio.gather(*(self._look_after(key_id) for key_id in self._watched))
 
     async def _look_after(self, key_id: str) -> None:
         """Tell those who watch a key when it has ended, or when nobody can say."""
@@ -214,6 +209,15 @@ class Identities:
                 self._noted[key_id] = now
                 if self._used[key_id] == at:
                     del self._used[key_id]
+
+
+async def _keep_turning(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await turn()
+        except Exception:  # noqa: BLE001 - streams of revoked keys would go on for ever
+            _log.exception("turn_failed")
 
 
 def _ending(key: ApiKey | None, kept: Kept | None) -> ApiKey | None:

@@ -24,6 +24,12 @@ def test_every_route_has_a_scope_or_is_open_and_nothing_else_is_listed() -> None
     assert named == OPEN | set(NEEDED)
 
 
+def test_what_changes_something_needs_more_than_to_read() -> None:
+    changing = {route.operation_id for route in ROUTES if route.methods != {"GET"}} - OPEN
+    assert {name for name in changing if NEEDED[str(name)].endswith(":read")} == set()
+    assert {NEEDED[str(route.operation_id)] for route in ROUTES if route.path.startswith("/keys")} == {Scope.KEYS_WRITE}
+
+
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.operation_id not in OPEN], ids=lambda r: r.name)
 async def test_a_route_without_a_token_is_refused_before_anything_else(door: Door, route: Any) -> None:
     path = route.path.replace("{id}", TaskId("01997c0e-0000-7000-8000-000000000000"))

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -41,7 +42,9 @@ async def test_a_key_acts_for_its_tenant_and_no_other(door: Door) -> None:
     assert (refused.status_code, refused.json()["scope"]) == (403, "admin")
 
 
-async def test_the_secret_is_shown_once_and_kept_nowhere(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_secret_is_shown_once_and_kept_nowhere(
+    door: Door, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     caplog.set_level(logging.DEBUG)
     made = await make(door)
     secret = made["key"][-38:-6]
@@ -50,7 +53,10 @@ async def test_the_secret_is_shown_once_and_kept_nowhere(door: Door, caplog: pyt
     listed = await door.http.get("/keys")
     row = str(dict(await door.database.fetchrow("select * from orchestrator_api_keys")))
     known = str(await door.runtime.keyring.copies(0, 10))
-    told = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert (await door.http.post(f"/keys/{made['id']}/rotate", json={})).status_code == 201
+    assert (await door.http.delete(f"/keys/{made['id']}")).status_code == 200
+    told = caplog.text + "".join(str(vars(record)) for record in caplog.records) + "".join(capfd.readouterr())
+    assert "key_revoked" in told
     assert made["id"] in row
     assert made["id"] in known
     assert all(secret not in text for text in (listed.text, row, known, told))
@@ -163,8 +169,9 @@ async def test_two_rotations_at_once_give_one_successor(door: Door) -> None:
     key = await door.runtime.ledger.key(old["id"])
     assert key is not None
     now = door.runtime.clock.now()
+    later = now + timedelta(hours=1)
     ways = [mint("dev", bytes([n]) * RANDOM_BYTES) for n in (1, 2)]
-    given = [await door.runtime.ledger.rotate_key(key, way, now, "admin:admin", now, None) for way in ways]
+    given = [await door.runtime.ledger.rotate_key(key, way, now, "admin:admin", later, None) for way in ways]
     assert [new is None for new in given] == [False, True]
 
 
@@ -241,6 +248,16 @@ async def test_a_key_in_use_asks_no_store(door: Door, monkeypatch: pytest.Monkey
     monkeypatch.setattr(identities.Identities, "_look_up", counted)
     assert {await status(door, made["key"], "/agents/count") for _ in range(50)} == {200}
     assert asked == [made["id"]]
+
+
+async def test_what_was_read_four_seconds_ago_is_not_believed(door: Door) -> None:
+    made = await make(door)
+    assert await status(door, made["key"]) == 200
+    await door.database.execute("update orchestrator_api_keys set revoked_at = now()")
+    assert await status(door, made["key"]) == 200
+    entries = door.app.state.desk.identities._entries
+    entries[made["id"]] = replace(entries[made["id"]], asked_at=entries[made["id"]].asked_at - 4)
+    assert await status(door, made["key"]) == 401
 
 
 @pytest.fixture

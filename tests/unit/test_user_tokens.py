@@ -164,8 +164,8 @@ async def test_what_cannot_be_known_now_is_neither_taken_nor_refused() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx2.Response(500),
-        httpx2.Response(302, headers={"Location": "https://evil.example/jwks"}),
+        httpx2.Response(500, json=PROJECT.jwks),
+        httpx2.Response(302, headers={"Location": "https://evil.example/jwks"}, json=PROJECT.jwks),
         httpx2.Response(200, content=b"<html>"),
         httpx2.Response(200, json=[]),
         httpx2.Response(200, json={"keys": {}}),

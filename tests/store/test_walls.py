@@ -92,6 +92,8 @@ async def test_nothing_of_a_tenant_stays_in_a_connection(
 async def test_what_was_given_up_half_way_is_undone_before_the_next_has_its_connection(
     narrow: asyncpg.Pool, pool: asyncpg.Pool, ledger: PostgresLedger, cancel: bool
 ) -> None:
+    noise: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
     await ledger.insert([new_task()])
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("lock table orchestrator_tasks in access exclusive mode")
@@ -103,6 +105,7 @@ async def test_what_was_given_up_half_way_is_undone_before_the_next_has_its_conn
             await asking
         assert await clean(narrow), "its connection is free before the table is"
     assert await Database(narrow).value(COUNT) == 1
+    assert noise == [], "the driver's own last look finds no open transaction"
 
 
 async def test_a_batch_of_several_tenants_is_one_transaction(pool: asyncpg.Pool, ledger: PostgresLedger) -> None:

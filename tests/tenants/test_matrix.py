@@ -1,14 +1,17 @@
 """Another tenant's things answer exactly like things that do not exist, and each of the two walls sees to it alone."""
 
+import httpx2
 import pytest
 import redis
 from structlog.testing import capture_logs
 
+from app import deps
 from app.access import NEEDED
+from orchestrator.domain.principal import USER_SCOPES, Kind, Principal
 from tests.tenants.cases import CASES
 from tests.tenants.matrix import leaks
 from tests.tenants.without import take_filters, take_row_level_security
-from tests.tenants.world import MINE, THEIRS, World
+from tests.tenants.world import MINE, QUEUE, THEIRS, World
 
 
 def test_every_route_has_its_cases() -> None:
@@ -37,6 +40,17 @@ async def test_no_byte_of_theirs_leaks_through_either_wall(
     assert await own_answers(world) == [200] * 11
     assert await leaks(world, states) == []
     assert await world.of(THEIRS, redis_admin) == before
+
+
+async def test_queues_that_tenants_named_are_shown_to_who_sees_the_system(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(answer: httpx2.Response) -> set[str]:
+        return {queue["name"] for queue in answer.json()["items"]}
+
+    assert f"{QUEUE}-queued" in names(await world.ask(MINE, "GET", "/queues"))
+    monkeypatch.setattr(deps, "admin", lambda tenant: Principal(tenant, Kind.USER, "user-1", USER_SCOPES))
+    assert names(await world.ask(MINE, "GET", "/queues")) == {"default"}
 
 
 async def test_without_both_walls_the_matrix_finds_leaks_in_every_route_that_names_tasks(

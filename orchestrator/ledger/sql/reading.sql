@@ -88,7 +88,7 @@ select count(*) from orchestrator_tasks where status = 'failed'
 -- name: dead_groups
 with counted as (
   select coalesce(error ->> 'fingerprint', '') as fingerprint, type, count(*), max(finished_at) as last_at,
-    max(id::text) as newest
+    max(id::text)::uuid as newest
   from orchestrator_tasks
   where tenant = $1::text and status = 'failed'
   group by 1, 2
@@ -97,5 +97,5 @@ with counted as (
 )
 select c.newest, c.fingerprint, c.type, c.count, coalesce(t.error ->> 'message', '') as message, c.last_at
 from counted c
-join orchestrator_tasks t on t.id = c.newest::uuid
+join orchestrator_tasks t on t.id = c.newest
 order by c.count desc, c.last_at desc

@@ -9,7 +9,7 @@ from orchestrator.domain.signing import Generation
 from orchestrator.operations.announce import announce
 from tests.api.door import Door, fail, open_door, succeed
 
-MASTER = "a master secret of the tests, new"
+MASTER = "a master secret of the tests: new"
 URL = "https://example.com/hook"
 UNKNOWN = "01997c0e-7d40-7abc-8def-0123456789ab"
 

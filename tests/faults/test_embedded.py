@@ -164,17 +164,19 @@ def test_a_home_is_private_and_survives_a_fresh_start(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(mode=0o755)
     (tmp_path / "home" / "notes.txt").write_text("not ours")
     with home.hold():
-        passwords, token = home.passwords(), home.token(None)
+        passwords, token, signing = home.passwords(), home.token(None), home.signing_secret()
         home.keep_ports({"postgres": 1})
         assert home.passwords() == passwords
         assert home.token(None) == token
+        assert home.signing_secret() == signing
         assert home.token("given") == "given" == home.kept_token()
-        for name in ("secrets.json", "token", "run/ports.json"):
+        for name in ("secrets.json", "token", "signing", "run/ports.json"):
             assert (home.folder / name).stat().st_mode & 0o777 == 0o600
         assert home.folder.stat().st_mode & 0o777 == 0o700
         home.wipe()
         assert home.passwords() != passwords
         assert home.token(None) not in (token, "given")
+        assert home.signing_secret() != signing
         assert home.ports() == {}
     assert (home.folder / "notes.txt").exists()
 

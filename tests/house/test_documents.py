@@ -41,6 +41,24 @@ def test_the_handler_and_the_test_of_the_guide_run() -> None:
     next(value for name, value in test.items() if name.startswith("test_"))()  # type: ignore[operator]
 
 
+def test_the_receiver_of_the_guide_verifies_the_published_vector() -> None:
+    """Of github.com/standard-webhooks/standard-webhooks, libraries/python/tests/test_webhooks.py."""
+    receiver = ModuleType("receiver")
+    exec(_code("docs/webhooks-out.md", "python")[0], vars(receiver))
+    secret, body, now = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}', 1614265330
+    headers = {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": str(now),
+        "webhook-signature": "v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    wrong = {**headers, "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OA="}
+    assert receiver.verify(secret, headers, body, now + 300)
+    assert not receiver.verify(secret, wrong, body, now)
+    assert not receiver.verify(secret, headers, body + b" ", now)
+    assert not receiver.verify(secret, headers, body, now + 301)
+    assert not receiver.verify(secret, headers, body, now - 301)
+
+
 def test_the_rules_of_the_guide_are_among_the_examples() -> None:
     assert _code("docs/webhooks.md", "toml")[0].split("\n\n")[0] in (ROOT / "examples" / "webhooks.toml").read_text()
 

@@ -133,6 +133,18 @@ async def test_an_ending_that_is_written_twice_is_noted_once(ledger: PostgresLed
     assert len(await notes(ledger)) == 1
 
 
+async def test_what_changes_of_a_task_that_has_ended_is_no_ending(ledger: PostgresLedger) -> None:
+    """Its key is set free by the next task that has it."""
+    over = CLOCK.now() - timedelta(seconds=1)
+    first, second = (new_task(idempotency_key="k", key_expires_at=over, callback_url=URL) for _ in range(2))
+    await ledger.insert([first])
+    await settle(ledger, first)
+    await ledger.forget_callbacks([note.id for note in await notes(ledger)])
+    await subscribe(ledger)
+    await ledger.insert([second])
+    assert await notes(ledger) == []
+
+
 async def test_what_is_not_final_is_not_noted(ledger: PostgresLedger) -> None:
     task = new_task(callback_url=URL)
     await subscribe(ledger)

@@ -16,7 +16,7 @@ BODY = b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-MASTER, OLDER = "a master secret of the tests, new", "a master secret of the tests, old"
+MASTER, OLDER = "a master secret of the tests: new", "a master secret of the tests: old"
 
 
 def signatures(signer: Signer, generation: Generation, now: datetime = NOW) -> list[str]:

@@ -117,7 +117,7 @@ async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
             "tests.worker.edge_handlers",
         ),
         aurea_allow_private_hosts=("localhost",),
-        aurea_signing_secrets=("a master secret of the tests, new",),
+        aurea_signing_secrets=("a master secret of the tests: new",),
     )
     async with open_runtime(settings, "worker") as runtime:
         await open_epoch(runtime)

@@ -11,12 +11,14 @@ import orjson
 import pytest
 from pytest_httpserver import HTTPServer
 
-from orchestrator.discovery import Handlers
+from orchestrator.discovery import Handlers, discover
 from orchestrator.domain.errors import InvalidInput, LeaseLost, QueueFull
 from orchestrator.domain.events import Told
 from orchestrator.domain.outcome import Failed, Outcome, Succeeded
+from orchestrator.domain.signing import signature
 from orchestrator.sdk import Config
 from orchestrator.testing import Logged, Progress
+from orchestrator.testing.outside import SIGNER
 from orchestrator.testing.record import Record
 from orchestrator.worker.bench import Bench
 from orchestrator.worker.executor import Executor
@@ -236,3 +238,20 @@ async def test_a_child_dies_with_its_worker(task_type: str):
     finally:
         for pid in grandchildren:
             os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_delivery_that_crashed_twice_is_sealed_by_the_worker(httpserver: HTTPServer) -> None:
+    """It runs in a process of its own, which never has the master secret."""
+    httpserver.expect_request("/hook").respond_with_data("thanks")
+    event = {"id": "evt_1", "type": "task.failed", "timestamp": "2026-11-20T10:00:00Z", "data": {"id": "x"}}
+    payload = orjson.dumps({"url": httpserver.url_for("/hook"), "event": event})
+    suspect = claim("webhook_deliver", payload)
+    suspect.entry.crashes = 2
+    handlers = discover([])
+    bench = lay_bench(allow_private=[f"{httpserver.host}:{httpserver.port}"])[0]
+    outcome = await Executor(handlers, bench).run(suspect)
+    assert isinstance(outcome, Succeeded)
+    ((request, _),) = httpserver.log
+    secret = SIGNER.secret("default", "callbacks", 1)
+    stamp = request.headers["webhook-timestamp"]
+    assert request.headers["webhook-signature"] == signature(secret, "evt_1", stamp, request.get_data())

@@ -21,6 +21,7 @@ SECRETS = {
     "webhook_secret": "canary-1",
     "Password": "canary-1",
     "api-key": "canary-1",
+    "AUREA_ENCRYPTION_KEYS": "canary-1",
     "anthropic_api_key": "canary-1",
     "Set-Cookie": "canary-1",
     "sentry_dsn": "canary-1",

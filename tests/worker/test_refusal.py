@@ -47,6 +47,8 @@ EXAMPLES: list[AureaError] = [
     errors.PriceUnknown("openai", "gpt-x"),
     errors.AddressRefused("10.0.0.1", "is not a public address"),
     errors.RedisEvicts("allkeys-lru"),
+    errors.SealBroken("payload", "task some-id"),
+    errors.SealKeyMissing("k1"),
     errors.StoreRefused("artifacts", "403"),
     errors.Unavailable("postgres", 3),
     errors.LeaseLost("some-id", 7),

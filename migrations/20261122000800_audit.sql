@@ -73,14 +73,14 @@ begin
     );
   end loop;
 end $$;
+-- On Supabase whatever is in this schema can be called from outside, unless it is taken away.
 do $$
 declare
   other text;
 begin
-  revoke execute on function orchestrator_audit_append from public;
-  foreach other in array array['anon', 'authenticated'] loop  -- on Supabase they may call what stands in this schema
-    if to_regrole(other) is not null then
-      execute format('revoke execute on function orchestrator_audit_append from %I', other);
+  foreach other in array array['public', 'anon', 'authenticated'] loop
+    if other = 'public' or to_regrole(other) is not null then
+      execute format('revoke execute on function orchestrator_audit_append, orchestrator_audit_is_kept from %s', other);
     end if;
   end loop;
   grant execute on function orchestrator_audit_append to aurea_system;

@@ -2,6 +2,7 @@
 
 import asyncio
 from hashlib import sha256
+from inspect import getsource
 from typing import Any
 
 import orjson
@@ -70,6 +71,16 @@ async def test_every_route_that_changes_something_leaves_one_line(door: Door, mo
         True
     }
     assert {line["actor"]["id"] for line in told} == {"admin", "a-source"}
+
+
+def test_a_route_whose_path_names_nothing_tells_what_it_acts_on(door: Door) -> None:
+    routes = [route for route in door.app.routes if isinstance(route, APIRoute) and route.methods & CHANGING]
+    silent = [
+        route.operation_id
+        for route in routes
+        if not route.param_convertors and "tell(" not in getsource(route.endpoint)
+    ]
+    assert silent == []
 
 
 async def test_a_line_says_who_did_what_to_what_and_from_where(door: Door) -> None:

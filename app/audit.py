@@ -142,7 +142,7 @@ class _Answer:
         if principal is None or route is None:
             return None
         targets, told = state.get("act") or (map(storable, self._scope["path_params"].values()), {})
-        details = {name: storable(value) if isinstance(value, str) else value for name, value in told.items()}
+        details = {name: storable(value) if type(value) is str else value for name, value in told.items()}
         if self._body_bytes:
             details["body_sha256"] = self._body.hexdigest()
         action = route.operation_id

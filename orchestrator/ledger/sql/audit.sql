@@ -1,8 +1,5 @@
 -- name: append
-select orchestrator_audit_append(
-  $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[],
-  $9::text[], $10::text[], $11::text[], $12::bytea[], $13::boolean
-)
+select orchestrator_audit_append($1::jsonb, $2::boolean)
 
 -- name: newest_lines
 select number, id::text, tenant, at, actor_kind, actor_id, action, targets, status, address, trace_id, details::text, hash

@@ -10,7 +10,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.address import address_of
@@ -54,6 +54,8 @@ class Audit:
         answer = _Answer(scope, receive, send, self._seldom)
         try:
             await self._app(scope, answer.receive, answer.send)
+        except ClientDisconnect:
+            raise  # its body had not come: nothing was done
         except Exception:
             answer.failed()
             raise

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import request_response
 
@@ -173,6 +173,21 @@ async def test_what_broke_half_way_is_noted(door: Door, monkeypatch: pytest.Monk
     await settled(door)
     (line,) = await lines(door, action="queues_pause")
     assert (line["status"], line["targets"], line["details"]) == (500, ["images"], {})
+
+
+async def test_a_caller_who_left_before_his_body_had_come_did_nothing(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(request: Request) -> Response:
+        await authenticate(request)
+        raise ClientDisconnect
+
+    (route,) = [each for each in door.app.routes if isinstance(each, APIRoute) and each.operation_id == "queues_pause"]
+    monkeypatch.setattr(route, "app", request_response(gone))
+    with pytest.raises(AssertionError):  # the transport got no answer
+        await door.http.post("/queues/images/pause")
+    await settled(door)
+    assert await lines(door, action="queues_pause") == []
 
 
 async def test_requests_of_one_moment_share_lines_and_none_is_missing(door: Door) -> None:

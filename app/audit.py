@@ -10,7 +10,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.address import address_of
@@ -54,6 +54,8 @@ class Audit:
         answer = _Answer(scope, receive, send, self._seldom)
         try:
             await self._app(scope, answer.receive, answer.send)
+        except ClientDisconnect:
+            raise  # its body had not come: nothing was done
         except Exception:
             answer.failed()
             raise
@@ -142,7 +144,7 @@ class _Answer:
         if principal is None or route is None:
             return None
         targets, told = state.get("act") or (map(storable, self._scope["path_params"].values()), {})
-        details = {name: storable(value) if isinstance(value, str) else value for name, value in told.items()}
+        details = {name: storable(value) if type(value) is str else value for name, value in told.items()}
         if self._body_bytes:
             details["body_sha256"] = self._body.hexdigest()
         action = route.operation_id

@@ -31,13 +31,10 @@ select orchestrator_guard('orchestrator_audit');
 revoke update, delete on orchestrator_audit from aurea_app, aurea_system;
 revoke insert on orchestrator_audit from aurea_app;
 
--- Add lines to their tenants' trails, in the order given; one that is there already is passed over. A column that has
--- one value for all lines may come with that value alone. Who adds to a trail holds its lock until he has committed.
--- With `soon` the commit does not wait for the disk. Its plans are made once, and so as to be good for a large table.
-create function orchestrator_audit_append(
-  ids text[], tenants text[], moments timestamptz[], kinds text[], actors text[], actions text[], targets text[],
-  statuses smallint[], addresses text[], traces text[], details text[], digests bytea[], soon boolean
-) returns void language plpgsql
+-- Add lines to their tenants' trails, in the order given; one that is there already is passed over. Each is an object
+-- with its document and its digest in hexadecimal. Who adds to a trail holds its lock until he has committed. With
+-- `soon` the commit does not wait for the disk. Plans are made once, and so as to be good for a large table.
+create function orchestrator_audit_append(lines jsonb, soon boolean) returns void language plpgsql
   set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 declare
@@ -50,10 +47,9 @@ begin
     perform set_config('synchronous_commit', 'off', true);
   end if;
   for line in
-    select coalesce(n.given, tenants[1]) as tenant, n.*
-    from unnest(ids, tenants, moments, kinds, actors, actions, targets, statuses, addresses, traces, details, digests)
-      with ordinality as n (id, given, at, kind, actor, action, targets, status, address, trace_id, details, digest, place)
-    order by 1, place
+    select l.given #>> '{document,tenant}' as tenant, l.given -> 'document' as told, l.given ->> 'digest' as digest
+    from jsonb_array_elements(lines) with ordinality as l (given, place)
+    order by 1, l.place
   loop
     if trail is distinct from line.tenant then
       trail := line.tenant;
@@ -63,24 +59,26 @@ begin
       head := coalesce(head, 0);
       chained := coalesce(chained, decode(repeat('00', 32), 'hex'));
     end if;
-    continue when exists (select from public.orchestrator_audit a where a.id = line.id::uuid);
+    continue when exists (select from public.orchestrator_audit a where a.id = (line.told ->> 'id')::uuid);
     head := head + 1;
-    chained := sha256(chained || int8send(head) || line.digest);
+    chained := sha256(chained || int8send(head) || decode(line.digest, 'hex'));
     insert into public.orchestrator_audit values (
-      trail, head, line.id::uuid, line.at, coalesce(line.kind, kinds[1]), coalesce(line.actor, actors[1]),
-      coalesce(line.action, actions[1]), line.targets::text[], coalesce(line.status, statuses[1]),
-      coalesce(line.address, addresses[1]), line.trace_id, line.details::jsonb, chained
+      trail, head, (line.told ->> 'id')::uuid, (line.told ->> 'at')::timestamptz, line.told #>> '{actor,kind}',
+      line.told #>> '{actor,id}', line.told ->> 'action',
+      array(select jsonb_array_elements_text(line.told -> 'targets')), (line.told ->> 'status')::smallint,
+      line.told ->> 'address', line.told ->> 'trace_id', line.told -> 'details', chained
     );
   end loop;
 end $$;
+
+-- On Supabase whatever is in this schema can be called from outside, unless it is taken away.
 do $$
 declare
   other text;
 begin
-  revoke execute on function orchestrator_audit_append from public;
-  foreach other in array array['anon', 'authenticated'] loop  -- on Supabase they may call what stands in this schema
-    if to_regrole(other) is not null then
-      execute format('revoke execute on function orchestrator_audit_append from %I', other);
+  foreach other in array array['public', 'anon', 'authenticated'] loop
+    if other = 'public' or to_regrole(other) is not null then
+      execute format('revoke execute on function orchestrator_audit_append, orchestrator_audit_is_kept from %s', other);
     end if;
   end loop;
   grant execute on function orchestrator_audit_append to aurea_system;

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -81,6 +82,7 @@ class Broken(Exception):
     """A trail is not what was written; says where."""
 
 
+@lru_cache(maxsize=1024)
 def storable(text: str) -> str:
     """Return a text from outside as a line may hold it: short, and of characters that Postgres and JSON agree on."""
     return _UNPRINTED.sub("\N{REPLACEMENT CHARACTER}", text[:_LONGEST_TEXT])

@@ -27,7 +27,8 @@ class Audit:
         dies, the last half second of them may be gone, from the end.
         """
         soon = all(line.act.shared for line in lines)
-        await self._database.value(_SQL["append"], *_columns(list({line.id: line for line in lines}.values())), soon)
+        given = orjson.dumps([_given(line) for line in lines]).decode()
+        await self._database.value(_SQL["append"], given, soon)
 
     async def audit_lines(
         self, tenant: Tenant, wanted: AuditFilter, from_number: int | None, limit: int, *, oldest_first: bool
@@ -39,31 +40,9 @@ class Audit:
         return [_kept(row) for row in rows]
 
 
-def _columns(lines: Sequence[Line]) -> tuple[list[Any], ...]:
-    acts = [line.act for line in lines]
-    return (
-        [line.id for line in lines],
-        _once([act.tenant for act in acts]),
-        [line.at for line in lines],
-        _once([act.actor_kind for act in acts]),
-        _once([act.actor_id for act in acts]),
-        _once([act.action for act in acts]),
-        [_array(act.targets) for act in acts],
-        _once([act.status for act in acts]),
-        _once([act.address for act in acts]),
-        [act.trace_id for act in acts],
-        [orjson.dumps(act.details).decode() for act in acts],
-        [sha256(written(document(line))).digest() for line in lines],
-    )
-
-
-def _once(values: list[Any]) -> list[Any]:
-    return values[:1] if len(set(values)) == 1 else values
-
-
-def _array(texts: Sequence[str]) -> str:
-    """As Postgres spells an array. JSON spells its texts alike as long as they hold no control characters."""
-    return "{" + orjson.dumps(texts).decode()[1:-1] + "}"
+def _given(line: Line) -> dict[str, Any]:
+    text = written(document(line))
+    return {"document": orjson.Fragment(text), "digest": sha256(text).hexdigest()}
 
 
 def _kept(row: asyncpg.Record) -> KeptLine:

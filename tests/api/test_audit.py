@@ -2,12 +2,13 @@
 
 import asyncio
 from hashlib import sha256
+from inspect import getsource
 from typing import Any
 
 import orjson
 import pytest
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import request_response
 
@@ -70,6 +71,16 @@ async def test_every_route_that_changes_something_leaves_one_line(door: Door, mo
         True
     }
     assert {line["actor"]["id"] for line in told} == {"admin", "a-source"}
+
+
+def test_a_route_whose_path_names_nothing_tells_what_it_acts_on(door: Door) -> None:
+    routes = [route for route in door.app.routes if isinstance(route, APIRoute) and route.methods & CHANGING]
+    silent = [
+        route.operation_id
+        for route in routes
+        if not route.param_convertors and "tell(" not in getsource(route.endpoint)
+    ]
+    assert silent == []
 
 
 async def test_a_line_says_who_did_what_to_what_and_from_where(door: Door) -> None:
@@ -162,6 +173,21 @@ async def test_what_broke_half_way_is_noted(door: Door, monkeypatch: pytest.Monk
     await settled(door)
     (line,) = await lines(door, action="queues_pause")
     assert (line["status"], line["targets"], line["details"]) == (500, ["images"], {})
+
+
+async def test_a_caller_who_left_before_his_body_had_come_did_nothing(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(request: Request) -> Response:
+        await authenticate(request)
+        raise ClientDisconnect
+
+    (route,) = [each for each in door.app.routes if isinstance(each, APIRoute) and each.operation_id == "queues_pause"]
+    monkeypatch.setattr(route, "app", request_response(gone))
+    with pytest.raises(AssertionError):  # the transport got no answer
+        await door.http.post("/queues/images/pause")
+    await settled(door)
+    assert await lines(door, action="queues_pause") == []
 
 
 async def test_requests_of_one_moment_share_lines_and_none_is_missing(door: Door) -> None:

@@ -42,6 +42,7 @@ from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.runtime import Limits, Runtime, Standby, Store
 from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment
+from orchestrator.telemetry import redaction
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
 from orchestrator.telemetry.traces import open_traces, outgoing_headers
@@ -72,6 +73,7 @@ async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False
     RedisEvicts or HandlerBroken.
     """
     crash.arm(settings.aurea_crash_at)
+    redaction.know(_secrets(settings))
     async with AsyncExitStack() as closing:
         runtime = await _open(settings, role, closing, isolated)
         runtime.subscriptions.start()
@@ -206,6 +208,12 @@ def _handler_config(settings: Settings) -> Config:
     values = {name: value for name, value in environment().items() if name not in _WITHHELD}
     rules = settings.aurea_webhook_rules
     return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """Everything that nobody is to read: the settings of that type, and variables with such a name."""
+    typed = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    return typed + [value for name, value in environment().items() if redaction.names_secret(name)]
 
 
 def _limits(settings: Settings) -> Limits:

@@ -27,12 +27,12 @@ async def resolve(host: str, port: int) -> list[str]:
 def is_own(address: str) -> bool:
     """Whether an address is one of this machine's: the way to it would begin there. Nothing is sent."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as way:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as way:
             way.connect((address, 9))
-        except OSError:
-            return False
-        return str(way.getsockname()[0]) == address
+            return str(way.getsockname()[0]) == address
+    except OSError:  # no way there, or no such family here
+        return False
 
 
 class GuardedNetwork(AsyncNetworkBackend):

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import problem_of
-from app.query import check_query
+from app.request_head import check_headers, check_query
 from orchestrator.domain.errors import AureaError, InvalidInput
 
 _log = structlog.get_logger("app.edge")
@@ -66,6 +66,7 @@ class Edge:
     async def _answered(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
             check_query(scope["query_string"])
+            check_headers(scope["headers"])
             await self._app(scope, receive, answer)
         except InvalidInput as error:
             await problem_of(error).response(trace_id_of(scope))(scope, receive, answer)

@@ -46,6 +46,7 @@ from orchestrator.runtime import Limits, Runtime, Standby, Store
 from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment
 from orchestrator.sources import BUILT_IN, read_sources
+from orchestrator.telemetry import redaction
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import Reports, open_reports
 from orchestrator.telemetry.traces import Traces, open_traces, outgoing_headers
@@ -91,6 +92,7 @@ async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False
     RedisEvicts or HandlerBroken.
     """
     crash.arm(settings.aurea_crash_at)
+    redaction.know(_secrets(settings))
     async with AsyncExitStack() as closing:
         runtime = await _open(settings, role, closing, isolated)
         runtime.subscriptions.start()
@@ -243,6 +245,13 @@ def _handler_config(settings: Settings) -> Config:
 def _open_vault(settings: Settings) -> Vault:
     keys = _revealed(settings.aurea_encryption_keys)
     return Vault(read_master_keys(keys) if keys else (), settings.aurea_encrypt_tenants)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """Everything that nobody is to read: the settings of that type, and variables with such a name."""
+    typed = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    typed += [secret.get_secret_value() for secret in settings.aurea_signing_secrets]
+    return typed + [value for name, value in environment().items() if redaction.names_secret(name)]
 
 
 def _limits(settings: Settings) -> Limits:

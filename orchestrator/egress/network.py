@@ -24,6 +24,17 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def is_own(address: str) -> bool:
+    """Whether an address is one of this machine's: the way to it would begin there. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as way:
+            way.connect((address, 9))
+            return str(way.getsockname()[0]) == address
+    except OSError:  # no way there, or no such family here
+        return False
+
+
 class GuardedNetwork(AsyncNetworkBackend):
     """Opens connections to public addresses, and to the private hosts that are allowed."""
 
@@ -74,4 +85,6 @@ class GuardedNetwork(AsyncNetworkBackend):
                 if not is_public(address):
                     where = "" if address == host else f"{address}, which is "
                     raise AddressRefused(host, f"is {where}not a public address")
+                if is_own(address):
+                    raise AddressRefused(host, "is this machine itself")
         return addresses

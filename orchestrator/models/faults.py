@@ -12,6 +12,7 @@ from enum import StrEnum
 import httpx2
 
 from orchestrator.domain.retry_after import seconds_asked
+from orchestrator.telemetry.redaction import HIDDEN
 
 _LONGEST = 300
 """Characters kept of what a provider says."""
@@ -106,7 +107,7 @@ def asked_to_wait(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def brief(said: str, secret: str = "") -> str:
     """Return what a provider said on one line, without the key."""
-    text = " ".join((said.replace(secret, "[redacted]") if secret else said).split())
+    text = " ".join((said.replace(secret, HIDDEN) if secret else said).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

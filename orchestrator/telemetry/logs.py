@@ -13,14 +13,13 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar, Token
 from datetime import datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
 
 import orjson
 import structlog
 
-from orchestrator.telemetry.redaction import HIDDEN, MAX_TEXT, clean, escape, names_secret, redact
+from orchestrator.telemetry.redaction import HIDDEN, MAX_TEXT, clean, escape, names_secret, redact_again
 
 Style = Literal["json", "pretty"]
 Fields = MutableMapping[str, Any]
@@ -31,7 +30,6 @@ _MAX_LINE = 65_536
 _PLAIN = frozenset({int, float, bool, type(None)})
 _SHORT, _SHORTEST_SECRET = 64, 11
 """Lengths: of texts that come again (an event, a type, a state), and below which no credential is recognised."""
-_redact_known = lru_cache(maxsize=4096)(redact)
 _NOISY = ("uvicorn.access", "httpx2", "httpcore2", "httpx", "httpcore")
 """They log whole URLs, query strings included, once per request."""
 
@@ -107,7 +105,7 @@ def _gather(logger: Any, _: str, fields: Fields) -> Fields:
 def _checked(value: Any) -> Any:
     kind = type(value)
     if kind is str and len(value) <= _SHORT:
-        return value if len(value) < _SHORTEST_SECRET else _redact_known(value)
+        return value if len(value) < _SHORTEST_SECRET else redact_again(value)
     return value if kind in _PLAIN else clean(value)
 
 

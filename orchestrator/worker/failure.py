@@ -23,6 +23,7 @@ from orchestrator.domain.outcome import Failed
 from orchestrator.domain.retry_after import seconds_asked
 from orchestrator.domain.task import TaskError
 from orchestrator.sdk import ChildFailed, Handler, Retry, Terminal
+from orchestrator.telemetry.redaction import redact
 from orchestrator.worker.encoding import clean
 from orchestrator.worker.fingerprint import fingerprint, place_of
 
@@ -61,7 +62,7 @@ def is_terminal(error: BaseException) -> bool:
 
 def fail(task_type: str, kind: str, message: str, retry_after_seconds: float | None = None) -> Failed:
     """Return a failure that the system itself found, worth a retry."""
-    message = clean(message, LONGEST_MESSAGE)
+    message = redact(clean(message, LONGEST_MESSAGE))
     return Failed(TaskError(kind, message, True, fingerprint(task_type, kind, message, "")), retry_after_seconds)
 
 
@@ -75,7 +76,7 @@ def _decisive(error: BaseException) -> BaseException:
 
 def _message(error: BaseException) -> str:
     try:
-        return clean(str(error) or type(error).__name__, LONGEST_MESSAGE)
+        return redact(clean(str(error) or type(error).__name__, LONGEST_MESSAGE))
     except Exception:  # noqa: BLE001 - its author's __str__ must not decide about the attempt
         return type(error).__name__
 

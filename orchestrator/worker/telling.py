@@ -1,7 +1,8 @@
 """What one attempt tells: numbered in order, tokens joined, handed to the journal.
 
 An attempt numbers its own events under its fence, so nobody is asked. Tokens that arrive close together become one
-event; anything else that is told, and the end of the attempt, sends them first, so the order is kept.
+event; anything else that is told, and the end of the attempt, sends them first, so the order is kept. Secrets are
+hidden in what is logged, not in tokens: they are the work itself.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import orjson
 from orchestrator.domain.errors import AttemptEnded
 from orchestrator.domain.events import FIRST_TOLD, LAST_TOLD, EventKind, Told
 from orchestrator.domain.task import Claim
+from orchestrator.telemetry.redaction import conceal, redact
 from orchestrator.worker.bench import Bench
 from orchestrator.worker.encoding import LONGEST_TEXT, clean, encode_event
 
@@ -41,13 +43,13 @@ class Telling:
             raise AttemptEnded(self._claim.entry.id)
 
     def log(self, text: str, fields: dict[str, Any]) -> None:
-        told = encode_event(fields)
+        told = encode_event(conceal(fields))
         kept = orjson.Fragment(told) if len(told) <= LONGEST_TEXT else {"dropped": f"{len(told)} bytes of fields"}
-        self.tell(EventKind.LOG, encode_event({"text": clean(str(text)), "fields": kept}))
+        self.tell(EventKind.LOG, encode_event({"text": redact(clean(str(text))), "fields": kept}))
 
     def progress(self, fraction: float, text: str) -> None:
         within = min(1.0, max(0.0, fraction))
-        self.tell(EventKind.PROGRESS, encode_event({"fraction": within, "text": clean(str(text))}))
+        self.tell(EventKind.PROGRESS, encode_event({"fraction": within, "text": redact(clean(str(text)))}))
 
     def token(self, text: str) -> None:
         self.check_open()

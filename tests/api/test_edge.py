@@ -93,6 +93,17 @@ async def test_a_trace_that_is_none_makes_a_fresh_one(door: Door, sent: str) -> 
     assert trace_id not in (TRACE[3:35], "0" * 32)
 
 
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Aurea-Tenant", "Idempotency-Key", "Content-Encoding", "Host", "X-Hub-Signature-256"]
+)
+async def test_a_header_that_decides_something_may_not_stand_twice(door: Door, name: str) -> None:
+    for second in ("a", "b"):
+        answer = await door.http.post("/tasks", headers=[(name, "a"), (name, second)], content=b'{"type":"greet"}')
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/headers/{name}")
+    several = [("Accept", "a"), ("Accept", "b"), ("Cookie", "a"), ("Cookie", "b")]
+    assert (await door.http.get("/tasks", headers=several)).status_code == 200
+
+
 async def test_requests_are_counted_by_template_never_by_path(door: Door) -> None:
     await door.http.get("/tasks/nope")
     await door.http.get("/secret/path")

@@ -6,7 +6,9 @@ import httpx2
 import orjson
 
 from app.problems import MEDIA_TYPE
-from tests.api.door import Door
+from orchestrator.domain.events import EventKind
+from orchestrator.domain.outcome import Succeeded
+from tests.api.door import Door, claim, end, say
 from tests.fuzz.places import places
 from tests.fuzz.strings import NAUGHTY, TRICKY_JSON
 
@@ -47,6 +49,22 @@ async def test_a_text_that_is_kept_comes_back_as_it_was(door: Door) -> None:
             task = (await door.http.get(answer.headers["Location"])).json()
             assert {name: task[name] for name in fields} == fields
     assert kept >= len(NAUGHTY) - 2  # all but those with a NUL
+
+
+async def test_a_text_in_an_event_makes_no_event_of_its_own(door: Door) -> None:
+    task = await door.submit()
+    claimed = await claim(door.runtime)
+    texts = [*NAUGHTY, "x\rdata: {}\r\rid: 9\r", "\n: comment\nretry: 1\n", "a\u2028event: end\u0085"]
+    told = [text for text in texts if "\x00" not in text]
+    await say(door.runtime, claimed, EventKind.LOG, *({"text": text, "fields": {text: text}} for text in told))
+    await end(door.runtime, claimed, Succeeded(orjson.dumps(texts[-3])))
+    stream = (await door.http.get(f"/stream/{task['id']}")).content
+    frames = [frame.split(b"\n") for frame in stream.split(b"\n\n") if frame and not frame.startswith(b":")]
+    assert b"\r" not in stream
+    assert {tuple(line.partition(b":")[0] for line in frame) for frame in frames} == {(b"id", b"event", b"data")}
+    logged = [orjson.loads(frame[2][6:]) for frame in frames if frame[1] == b"event: log"]
+    assert [data["text"] for data in logged] == told
+    assert len({frame[0] for frame in frames}) == len(frames)
 
 
 async def test_what_is_not_quite_json_is_refused_wherever_it_stands(door: Door) -> None:

@@ -14,7 +14,7 @@ from werkzeug import Request, Response
 from orchestrator.domain.errors import AddressRefused, TooLarge
 from orchestrator.egress import open_client
 from orchestrator.egress.addresses import Allowed
-from orchestrator.egress.network import GuardedNetwork
+from orchestrator.egress.network import GuardedNetwork, is_own
 
 
 class Dialled(AnyIOBackend):
@@ -131,6 +131,18 @@ async def test_one_private_address_among_public_ones_refuses_them_all() -> None:
     async with open_client(network=network) as client:
         with pytest.raises(AddressRefused, match="::1"):
             await client.get("http://both.example/")
+    assert dialled.addresses == []
+
+
+async def test_a_public_address_of_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_own("127.0.0.1")
+    assert not is_own("93.184.215.14")
+    dialled = Dialled()
+    network = GuardedNetwork(Allowed([]), Resolver(["93.184.215.14"]), dialled)
+    monkeypatch.setattr("orchestrator.egress.network.is_own", lambda address: address == "93.184.215.14")
+    async with open_client(network=network) as client:
+        with pytest.raises(AddressRefused, match="this machine itself"):
+            await client.get("http://ourselves.example/")
     assert dialled.addresses == []
 
 

@@ -1,4 +1,4 @@
-"""Seventy ways to write an address that is not public, each tried directly, by redirects and by names that change.
+"""More than seventy ways to write an address that is not public: tried directly, by redirects, by names that change.
 
 The dialler writes down every address it is asked for. It reaches one public address, where a server of ours listens:
 nothing else may ever be dialled.

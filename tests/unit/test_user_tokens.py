@@ -1,7 +1,7 @@
 """Users of a Supabase project: none is let in by a forged token, and its published keys are asked for with measure."""
 
-import itertools
 import asyncio
+import itertools
 from types import SimpleNamespace
 from typing import Any
 

@@ -95,3 +95,16 @@ async def lock_taker(payload: dict[str, Any], ctx: Context) -> None:
     """Take it, too."""
     async with ctx.lock("caught"):
         return
+
+
+KNOWN = "canary-known-by-value-31"
+
+
+@task("tells_all", max_retries=0)
+async def tells_all(payload: dict[str, Any], ctx: Context) -> None:
+    """Do what no handler should."""
+    shaped = "sk-canary1canary1canary1"
+    nested = {"Authorization": "canary-named", "list": [f"x {shaped}"]}
+    await ctx.log(f"using {KNOWN}", api_key="canary-named", nested=nested)
+    await ctx.progress(0.5, "postgres://user:canary-named@host/db")
+    raise Terminal(f"refused: Bearer {shaped}, {KNOWN}, https://h.example/?token=canary-named")

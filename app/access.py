@@ -32,6 +32,8 @@ NEEDED: Mapping[str, Scope] = {
     "handlers_list": Scope.TASKS_READ,
     "budget_show": Scope.BUDGET_READ,
     "budget_set": Scope.BUDGET_WRITE,
+    "tenants_show": Scope.ADMIN,
+    "tenants_set": Scope.ADMIN,
     "workers_list": Scope.SYSTEM_READ,
     "agents_count": Scope.SYSTEM_READ,
     "metrics_scrape": Scope.SYSTEM_READ,

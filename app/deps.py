@@ -18,7 +18,7 @@ from orchestrator.operations.request import Origin
 from orchestrator.operations.submit import Intake
 from orchestrator.runtime import Runtime
 
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TENANT = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,12 @@ def _tenant(header: bytes | None) -> Tenant:
     return Tenant(name)
 
 
+async def _tenant_id(
+    tenant: Annotated[str, Path(alias="id", description="A tenant's name.", pattern=_TENANT.pattern)],
+) -> Tenant:
+    return Tenant(tenant)
+
+
 async def _runtime(request: Request) -> Runtime:
     return desk_of(request).runtime
 
@@ -99,6 +105,7 @@ async def _task_id(task_id: Annotated[str, Path(alias="id", description="A task'
 
 RuntimeOf = Annotated[Runtime, Depends(_runtime)]
 PrincipalOf = Annotated[Principal, Depends(_principal)]
+TenantIdOf = Annotated[Tenant, Depends(_tenant_id)]
 TaskIdOf = Annotated[TaskId, Depends(_task_id)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str | None, Query(description="The next_cursor of the page before.")]

@@ -24,6 +24,7 @@ from app.api import (
     queues,
     stream,
     tasks,
+    tenants,
     webhooks,
     workers,
 )
@@ -54,6 +55,7 @@ _ROUTERS = (
     queues.router,
     workers.router,
     budget.router,
+    tenants.router,
     handlers.router,
     metrics.router,
     health.router,

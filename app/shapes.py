@@ -221,6 +221,22 @@ class Budget(Account):
     system: Account | None = Field(description="Of all tenants together; null for who is not an admin.")
 
 
+class TypeLimits(BaseModel):
+    tasks_per_day: int | None
+    running: int | None
+    queued: int | None
+
+
+class Tenant(TypeLimits):
+    id: str
+    tasks_per_day: int | None = Field(description="Created in a day (UTC). Null for none, here and below.")
+    running: int | None = Field(description="At once; more are held in their order.")
+    queued: int | None = Field(description="Created and not begun, due later included.")
+    usd_per_day: float | None = Field(description="For models; the same limit as in /budget.")
+    requests_per_minute: int | None
+    types: dict[str, TypeLimits] = Field(description="Limits of single types of its tasks, beside those above.")
+
+
 class Alive(BaseModel):
     status: Literal["ok"]
 

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx2
 
@@ -15,6 +16,7 @@ from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.outbox import KeyHold
+from orchestrator.domain.profile import BEGINNING, Profile
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.models.models import Models
 from orchestrator.queue.counters import Counters
@@ -98,6 +100,18 @@ class Standby:
     """Set while writes are held up, until it is."""
 
 
+@dataclass(slots=True)
+class Profiles:
+    """What this process knows of the tenants' limits; `operations.profile` keeps it."""
+
+    by_tenant: dict[Tenant, Profile] = field(default_factory=dict)
+    """Those that have any."""
+    since: datetime = BEGINNING
+    """The last change that was seen."""
+    uncounted: set[Tenant] = field(default_factory=set)
+    """Whose tasks Redis has not counted while it was away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One process' open connections and fixed facts."""
@@ -119,5 +133,6 @@ class Runtime:
     artifacts: ArtifactStore
     config: Config
     limits: Limits
+    profiles: Profiles = field(default_factory=Profiles)
     spare: Spare = field(default_factory=Spare)
     standby: Standby = field(default_factory=Standby)

@@ -29,6 +29,7 @@ from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.models.models import Models, open_models
 from orchestrator.operations.count import flush, keep_flushing
 from orchestrator.operations.fences import open_epoch
+from orchestrator.operations.profile import keep_learning, learn
 from orchestrator.operations.standby import leave_alone
 from orchestrator.queue.connect import connect
 from orchestrator.queue.counters import Counters
@@ -45,7 +46,7 @@ from orchestrator.settings import Settings, environment
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import open_reports
 from orchestrator.telemetry.traces import open_traces, outgoing_headers
-from orchestrator.worker.chores import budget, leftovers, order, relay, retention, wakes
+from orchestrator.worker.chores import budget, leftovers, limits, order, relay, retention, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -77,11 +78,14 @@ async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False
         runtime.subscriptions.start()
         with suppress(Unavailable):
             await open_epoch(runtime)  # what is queued without one is asked about in Postgres before it runs
-        counting = asyncio.create_task(keep_flushing(runtime))
+        with suppress(Unavailable):
+            await learn(runtime)
+        steady = [asyncio.create_task(keep_flushing(runtime)), asyncio.create_task(keep_learning(runtime))]
         try:
             yield runtime
         finally:
-            counting.cancel()
+            for each in steady:
+                each.cancel()
             await leave_alone(runtime)
             with suppress(Unavailable):
                 await flush(runtime)
@@ -174,6 +178,7 @@ async def serve_scheduler(settings: Settings) -> None:
             retention.chore(runtime),
             leftovers.chore(runtime),
             *budget.chores(runtime),
+            *limits.chores(runtime),
         ]
         scheduler = Scheduler(runtime, holder, chores)
         _on_stop(scheduler.stop)

@@ -50,6 +50,13 @@ class Submission:
             waiting = await self._refuse(waiting, existing)
         return [existing.get(task.id, _INSERTED) for task in tasks]
 
+    async def holders_of(self, tasks: Sequence[NewTask]) -> list[Existing | None]:
+        """Return for each task who holds its key; None where nobody does."""
+        return [
+            None if row["id"] is None or row["expired"] else Existing(TaskId(row["id"]), row["fingerprint"])
+            for row in await self._holders(tasks)
+        ]
+
     async def insert_aside(self, tasks: Sequence[NewTask]) -> None:
         """Store tasks whose keys answer for others, and go on doing so."""
         await self._database.change(_SQL["insert"], *_columns(tasks), True)

@@ -17,6 +17,7 @@ from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.outbox import NO_KEYS, Acceptance, Durability, Holder, KeyHold, Waiting, Write
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
+from orchestrator.queue.quotas import Quotas
 
 FENCE_COUNTER_BITS = 36
 
@@ -73,6 +74,8 @@ class Standing:
     due_in_us: int | None
     """Until a delayed task is due; None when it is not delayed."""
     paused: bool
+    held_by: str | None = None
+    """The owner that runs its number, if that keeps the task from being claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class Outbox(Protocol):
         """The JSON results of finished steps that were put in the outbox, while the task lives."""
 
 
-class Queue(Outbox, Protocol):
+class Queue(Outbox, Quotas, Protocol):
     async def enqueue(self, entries: Sequence[Entry], keys: Mapping[TaskId, KeyHold] = NO_KEYS) -> list[bool | Holder]:
         """Put tasks in order, or aside until due. False for one that the queue holds already: it stays as it is.
 

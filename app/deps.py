@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import SecretStr
 
 from app.access import NEEDED
+from app.tolls import Tolls
 from app.webhooks.source import Source
 from orchestrator.domain.errors import Forbidden, InvalidInput, Issue, NotConfigured, Unauthorized
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, parse_task_id
@@ -28,6 +29,7 @@ class Desk:
     runtime: Runtime
     intake: Intake
     token: SecretStr | None
+    tolls: Tolls
     sources: Mapping[str, Source]
     secrets: Mapping[str, SecretStr | None]
     """What webhook sources sign with, by the name of the environment variable."""
@@ -48,9 +50,17 @@ async def authenticate(request: Request) -> Principal:
     """Return the caller, who may do what this route does.
 
     Raises Unauthorized without a good bearer token, Forbidden when it lacks the scope that `app.access` names for the
-    route (or that names none), NotConfigured when no token is set here.
+    route (or that names none), NotConfigured when no token is set here, RateLimited when he, his tenant, or one with a
+    bad token from his address, asks too often.
     """
-    principal = _identify(request)
+    desk = desk_of(request)
+    try:
+        principal = _identify(request)
+    except Unauthorized:
+        if b"authorization" in dict(request.scope["headers"]):  # without one it was charged at the gate
+            await desk.tolls.charge_address(desk.runtime, request.scope)
+        raise
+    await desk.tolls.charge_principal(desk.runtime, request.scope, principal)
     needed = NEEDED.get(request.scope["route"].operation_id)
     if needed is None or needed not in principal.scopes:
         raise Forbidden(needed)

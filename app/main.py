@@ -33,8 +33,9 @@ from app.edge import Edge, trace_id_of
 from app.issues import issues_of, query_refusal
 from app.openapi import describe
 from app.problems import http_problem, problem_of
+from app.tolls import TollGate, Tolls
 from app.webhooks.source import find_sources
-from orchestrator.domain.errors import AureaError, Unavailable
+from orchestrator.domain.errors import AureaError, RateLimited, Unavailable
 from orchestrator.operations.patience import log_if_strange
 from orchestrator.operations.submit import Intake
 from orchestrator.runtime import Runtime
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # spans are made by the edge
     )
+    app.add_middleware(TollGate)
     app.add_middleware(Edge)
     for kind in (AureaError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refuse)
@@ -101,6 +103,7 @@ def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
         runtime=runtime,
         intake=intake,
         token=settings.aurea_api_token,
+        tolls=Tolls(settings.aurea_rate_per_address, settings.aurea_rate_per_principal, settings.aurea_trusted_proxies),
         sources=sources,
         secrets={source.variable: getattr(settings, source.variable.lower()) for source in sources.values()},
         sse=settings.enable_sse,
@@ -109,6 +112,12 @@ def _desk(settings: Settings, runtime: Runtime, intake: Intake) -> Desk:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and "tolls" not in request.scope["state"]:
+        try:  # it led nowhere, so nobody asked who it was
+            desk: Desk = request.app.state.desk
+            await desk.tolls.charge_address(desk.runtime, request.scope)
+        except RateLimited as limited:
+            error = limited
     match error:
         case AureaError():
             if isinstance(error, Unavailable):

@@ -17,12 +17,14 @@ from orchestrator.discovery import Handlers
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.outbox import KeyHold
 from orchestrator.domain.profile import BEGINNING, Profile
+from orchestrator.domain.rate import Meter
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.models.models import Models
 from orchestrator.queue.counters import Counters
 from orchestrator.queue.feed import Feed
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
+from orchestrator.queue.rates import Rates
 from orchestrator.queue.server import RedisServer
 from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.sdk import Config
@@ -123,6 +125,7 @@ class Runtime:
     subscriptions: Subscriptions
     presence: Presence
     counters: Counters
+    rates: Rates
     metrics: Counts
     traces: Traces
     reports: Reports
@@ -134,5 +137,6 @@ class Runtime:
     config: Config
     limits: Limits
     profiles: Profiles = field(default_factory=Profiles)
+    meter: Meter = field(default_factory=Meter)
     spare: Spare = field(default_factory=Spare)
     standby: Standby = field(default_factory=Standby)

@@ -7,6 +7,7 @@ result on.
 
 import os
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,6 +53,15 @@ def _check_redis(value: object, given: ValidationInfo) -> object:
     return value
 
 
+def _check_networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            ip_network(name, strict=False)
+        except ValueError:
+            raise ValueError(f"{name!r} is no address or network: write 10.0.0.0/8, or 10.1.2.3") from None
+    return names
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 HttpUrl = Annotated[str, _with_scheme("https", "http")]
 
@@ -88,6 +98,11 @@ class Settings(BaseSettings):
     supabase_url: HttpUrl | None = None
     supabase_service_role_key: SecretStr | None = None
     supabase_jwt_secret: SecretStr | None = None
+
+    # How often one may call in a minute; those of tenants are in their profiles.
+    aurea_rate_per_address: int | None = Field(6000, ge=1, le=10**6)
+    aurea_rate_per_principal: int | None = Field(None, ge=1, le=10**6)
+    aurea_trusted_proxies: Annotated[Names, AfterValidator(_check_networks)] = ()
 
     # How tasks run.
     max_concurrency: int = Field(8, ge=1, le=10_000)

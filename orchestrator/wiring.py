@@ -37,6 +37,7 @@ from orchestrator.queue.feed import Feed
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
+from orchestrator.queue.rates import Rates
 from orchestrator.queue.redis import RedisQueue
 from orchestrator.queue.server import RedisServer
 from orchestrator.queue.subscriptions import Subscriptions
@@ -118,6 +119,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         subscriptions=subscriptions,
         presence=Presence(commands, keys),
         counters=Counters(commands, keys),
+        rates=Rates(commands, keys),
         metrics=Counts(),
         traces=traces,
         reports=reports,

@@ -52,6 +52,7 @@ def api(
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # whom to believe is said in AUREA_TRUSTED_PROXIES
         timeout_graceful_shutdown=_LEAVING_SECONDS,
     )
 

@@ -53,6 +53,8 @@ class Keys:
         """Hashes name -> JSON: results of steps that went to the outbox."""
         self.quota = f"{namespace}:quota"
         """Behind it: what counts against the limits of tenants, and the tasks that are held by them."""
+        self.rate = f"{namespace}:rate:"
+        """Strings with a time to live: the moment of a rate in µs, as domain.rate has it."""
         self.counters_prefix = f"{namespace}:counters:"
         self.workers = f"{namespace}:workers"
         self.leader = f"{namespace}:leader"

@@ -55,7 +55,9 @@ class RateLimited(AureaError):
     def __init__(self, whose: str, per_minute: int, retry_after_seconds: int) -> None:
         self.whose, self.per_minute = whose, per_minute
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"more than {per_minute} requests a minute from {whose}: try again in {retry_after_seconds} s")
+        super().__init__(
+            f"this {whose} asks more than {per_minute} times a minute: try again in {retry_after_seconds} s"
+        )
 
 
 class Unauthorized(AureaError):

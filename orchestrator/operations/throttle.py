@@ -1,7 +1,8 @@
 """Throttling: a request passes while none of its rates is used up, counted over all processes.
 
-Without Redis, or with a slow one, each process counts alone: with N of them up to N times as much passes, until Redis is back. What a rate
-refused is refused without asking Redis again until its time has come, so a flood costs nothing but this process.
+Without Redis, or with a slow one, each process counts alone: with N of them up to N times as much passes until it is
+back. What a rate refused is refused without asking Redis again until its time has come, so a flood costs nothing but
+this process.
 """
 
 import asyncio

@@ -71,11 +71,16 @@ class QuotaRules:
     def waiting(self, tenant: Tenant) -> None:
         self.run(self.same(lambda queue: queue.waiting(tenant)))
 
-    @rule(ceilings=st.dictionaries(st.sampled_from(OWNERS), st.integers(0, 2), max_size=3))
-    def bound(self, ceilings: dict[str, int]) -> None:
+    @rule(ceilings=st.dictionaries(st.sampled_from(OWNERS), st.integers(0, 2), max_size=3), counted=st.booleans())
+    def bound(self, ceilings: dict[str, int], counted: bool) -> None:
         self.run(self.same(lambda queue: queue.bound(ceilings)))
+        if counted:
+            self.recount(asserted=True, told=True)
 
     @rule(asserted=st.booleans(), told=st.booleans())
+    def recount_leases(self, asserted: bool, told: bool) -> None:
+        self.recount(asserted, told)
+
     def recount(self, asserted: bool, told: bool) -> None:
         owners = [(each, owner_for(each)["tenant"], owner_for(each)["type"]) for each in IDS] if told else []
         redis, memory = self.run(self.both(lambda queue: queue.recount(100, owners, asserted=asserted)))

@@ -22,7 +22,7 @@ from orchestrator.queue.redis import RedisQueue
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
-from orchestrator.worker.chores import order, relay, wakes
+from orchestrator.worker.chores import limits, order, relay, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -84,6 +84,7 @@ class House:
             *Reconciler(self.runtime).chores(),
             *wakes.chores(self.runtime),
             relay.chore(self.runtime),
+            *limits.chores(self.runtime),
         ]
         scheduler = Scheduler(self.runtime, holder, chores)
         running = asyncio.create_task(scheduler.run())
@@ -114,6 +115,7 @@ async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
             "tests.worker.life_handlers",
             "tests.worker.waiting_handlers",
             "tests.worker.edge_handlers",
+            "tests.worker.limit_handlers",
         ),
         aurea_allow_private_hosts=("localhost",),
     )

@@ -1,6 +1,6 @@
 -- Count the leases of limited owners anew; once all are known, let tasks be leased, and those held come for which there
 -- is room. Looks at each lease once.
--- WITH     counting, ceilings
+-- WITH     counting, holding, ceilings
 -- KEYS     quota (prefix), leases, tasks (prefix), epoch, queue (prefix), pending (prefix)
 -- ARGV     most to let come, 1 if all leases are asserted or 0; then for each lease whose task is not known here: id,
 --          tenant, type

@@ -150,6 +150,7 @@ class Queue(BaseModel):
     oldest_age_seconds: float
     running: int = Field(description="Leases: of tasks that run, and of those that ended and are not yet settled.")
     paused: bool
+    held: int = Field(description="Due, and kept back because their tenant runs its number; not in the depth.")
 
 
 class Paused(BaseModel):

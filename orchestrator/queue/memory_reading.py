@@ -41,7 +41,9 @@ class MemoryReading(MemoryQuotas):
                 ready = place - self._records[task_id].entry.priority * self._step_us
                 oldest = max(0, self._now_us() - ready)
             depth = len(self._pending[name])
-            figures.append(QueueFigures(name, depth, oldest, leased.count(name), name in self._paused))
+            held = sum(len(places) for (_, queue), places in self._held.items() if queue == name)
+            running = leased.count(name)
+            figures.append(QueueFigures(name, depth, oldest, running, name in self._paused, held))
         return figures
 
     async def names(self) -> list[str]:

@@ -61,6 +61,8 @@ class QueueFigures:
     """Since the longest waiting of the first-in-order task became ready; 0 when empty."""
     running: int
     paused: bool
+    held: int
+    """Due, and kept back because their tenant runs its number; not in the depth."""
 
 
 @dataclass(frozen=True, slots=True)

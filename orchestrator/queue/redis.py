@@ -219,11 +219,12 @@ class RedisQueue(RedisOutbox, RedisQuotas):
 
     async def queues(self) -> list[QueueFigures]:
         k = self._keys
-        reply = await self._run("queues", (k.queues, k.paused, k.leases, k.pending_prefix, k.tasks), (self._step_us,))
+        keys = (k.queues, k.paused, k.leases, k.pending_prefix, k.tasks, k.quota)
+        reply = await self._run("queues", keys, (self._step_us,))
         return sorted(
             (
-                QueueFigures(name.decode(), depth, oldest_us, running, paused == 1)
-                for name, depth, oldest_us, running, paused in reply[1:]
+                QueueFigures(name.decode(), depth, oldest_us, running, paused == 1, held)
+                for name, depth, oldest_us, running, paused, held in reply[1:]
             ),
             key=lambda figures: figures.name,
         )

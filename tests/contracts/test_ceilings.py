@@ -43,6 +43,8 @@ async def test_what_passes_the_ceiling_is_held_and_comes_in_its_order(queue: Que
     assert await claim(queue) == []
     assert (await queue.standing(tasks[3].id)).held_by == ACME
     assert await queue.missing(ids(*tasks)) == []
+    (figures,) = await queue.queues()
+    assert (figures.depth, figures.running, figures.held) == (0, 4, 3)
     for place in (2, 3, 4):
         assert await queue.settle(ONE, [ending(first.pop(0))]) == [True]
         came = await claim(queue)

@@ -65,8 +65,9 @@ async def test_of_200_at_once_over_two_processes_exactly_100_pass(doors: list[Do
     assert int(refused.headers["retry-after"]) == problem["retry_after_seconds"] > 0
 
 
-async def test_an_emptied_redis_counts_anew_what_postgres_has(doors: list[Door], redis_admin: Any) -> None:
-    await limit(doors[0], tasks_per_day=100, queued=100)
+@pytest.mark.parametrize("name", ["tasks_per_day", "queued"])
+async def test_an_emptied_redis_counts_anew_what_postgres_has(doors: list[Door], redis_admin: Any, name: str) -> None:
+    await limit(doors[0], **{name: 100})
     assert codes(await together(doors, 60)) == {201: 60}
     redis_admin.flushall()
     assert codes(await together(doors, 140)) == {201: 40, 429: 100}

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 import redis.asyncio
 
-from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant
+from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, WorkerId
 from orchestrator.domain.profile import Bounds, Profile
 from orchestrator.operations.ceiling import recount
 from orchestrator.operations.fences import open_epoch
@@ -108,6 +108,20 @@ async def test_a_flushed_redis_forgets_no_ceiling(house: House) -> None:
         await finished(ACME, 30)
     assert MOST[ACME] == 2
     assert await states(house, ids) == {"succeeded": 30}
+
+
+async def test_an_emptied_redis_leases_nothing_limited_before_it_was_counted(house: House) -> None:
+    await ceil(house, ACME, 1)
+    async with redis.asyncio.Redis.from_url(house.redis_url) as client:
+        await client.flushall()
+    await open_epoch(house.runtime)
+    await submit(house, 2)
+    (other,) = await submit(house, 1, OTHER)
+    claims = await house.runtime.queue.claim(WorkerId("worker-1"), "default", 10, 60_000)
+    assert [claim.entry.id for claim in claims] == [other]
+    await recount(house.runtime, asserted=True)
+    claims = await house.runtime.queue.claim(WorkerId("worker-1"), "default", 10, 60_000)
+    assert [claim.entry.tenant for claim in claims] == [ACME]
 
 
 async def test_children_come_though_their_tenant_is_full(house: House) -> None:

@@ -39,6 +39,8 @@ EXAMPLES: list[AureaError] = [
     errors.TooLarge("the payload", 10),
     errors.ArtifactMissing("some-id", "artifacts"),
     errors.QueueFull("default", 1, 7),
+    errors.QuotaExceeded("tasks_per_day", 100, None, 7),
+    errors.RateLimited("tenant", 600, 3),
     errors.BudgetExceeded("task", **MONEY, resets_at=None),
     errors.ModelRefused("anthropic", "claude-x", "content", "it refused to answer"),
     errors.ModelMalformed("no usable answer"),

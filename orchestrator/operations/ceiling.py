@@ -11,6 +11,8 @@ from orchestrator.operations.profile import ceilings, learn
 from orchestrator.runtime import Runtime
 
 BATCH = 1_000
+_NOBODY = Tenant(""), ""
+"""Whose a lease is that Postgres knows nothing of."""
 _ON_ITS_WAY = timedelta(seconds=10)
 """A place that is older belongs to a task that is kept, or to none."""
 
@@ -22,9 +24,12 @@ async def recount(runtime: Runtime, *, asserted: bool) -> int:
     """
     await learn(runtime)
     await runtime.queue.bound(ceilings(runtime))
-    came, strange = await runtime.queue.recount(BATCH, [], asserted=False)
-    owners = await runtime.ledger.owners_of(strange) if strange else []
-    return came + (await runtime.queue.recount(BATCH, owners, asserted=asserted))[0]
+    came, strange = await runtime.queue.recount(BATCH, [], asserted=asserted)
+    if not strange:
+        return came
+    owners = {task: (tenant, type_name) for task, tenant, type_name in await runtime.ledger.owners_of(strange)}
+    told = [(task, *owners.get(task, _NOBODY)) for task in strange]
+    return came + (await runtime.queue.recount(BATCH, told, asserted=asserted))[0]
 
 
 async def recount_waiting(runtime: Runtime) -> None:

@@ -84,7 +84,8 @@ class MemoryQuotas(MemoryState):
                  if task_id in self._records}  # fmt: skip
         known = {task_id: told[task_id] for task_id in self._leases.deadlines if task_id in told} | known
         self._running = {task_id: who for task_id, who in known.items() if self._limits(who)}
-        if asserted and self._epoch and self._ceilings:
+        strange = [task_id for task_id in self._leases.deadlines if task_id not in known]
+        if asserted and not strange and self._epoch and self._ceilings:
             self._counted_epoch = self._epoch
         came = 0
         for owner in sorted({owner for owner, _ in self._held}):
@@ -96,7 +97,7 @@ class MemoryQuotas(MemoryState):
                 if moved == 0:
                     break
                 room, came = room - 1, came + moved
-        return came, [task_id for task_id in self._leases.deadlines if task_id not in known]
+        return came, strange
 
     def _limits(self, who: tuple[Tenant, str]) -> bool:
         return who[0] in self._ceilings or owner_of(*who) in self._ceilings

@@ -92,6 +92,7 @@ class Quotas(Protocol):
     ) -> tuple[int, list[TaskId]]:
         """Count the leases of limited owners anew, and let held tasks come for which there is room, about `limit`.
 
-        `owners` are of leases whose tasks the queue does not know. With `asserted` all leases are there, and limited
-        tasks may be claimed in this epoch. Returns how many came, and the leases that nobody knows.
+        `owners` are of leases whose tasks the queue does not know. With `asserted` all leases are there: if it is
+        known whose they are, limited tasks may be claimed in this epoch. Returns how many came, and the leases that
+        nobody knows.
         """

@@ -10,8 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant
+from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, task_id
+from orchestrator.domain.profile import Bounds
+from orchestrator.operations import profile
 from orchestrator.operations.cancel import cancel
+from orchestrator.operations.ceiling import recount_waiting
 from orchestrator.operations.profile import learn
 from orchestrator.operations.request import Origin, TaskRequest
 from tests.api.door import Door, claim, configured, open_door
@@ -177,3 +180,34 @@ async def test_a_process_that_starts_while_postgres_is_away_knows_the_limits(doo
     async with app.router.lifespan_context(app):
         assert app.state.runtime.profiles.by_tenant == door.runtime.profiles.by_tenant
         assert app.state.runtime.profiles.by_tenant[Tenant("acme")].bounds.tasks_per_day == 0
+
+
+async def test_what_is_counted_as_waiting_is_compared_with_postgres(door: Door) -> None:
+    await limit(door, queued=3)
+    real = TaskId((await door.submit())["id"])
+    ghost = task_id(1_760_000_000_000, 1)
+    queue, runtime = door.runtime.queue, door.runtime
+    on_its_way = runtime.clock.task_id()
+    await queue.count_waiting(DEFAULT_TENANT, {ghost: "greet", on_its_way: "greet"})
+    await queue.uncount([real])
+    await recount_waiting(runtime)
+    assert await queue.waiting(DEFAULT_TENANT) == sorted([real, on_its_way])
+
+
+async def test_another_process_learns_of_a_change_by_itself(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert profile._EVERY_SECONDS < 5
+    monkeypatch.setattr(profile, "_EVERY_SECONDS", 0.02)
+    async with open_door(database_url, redis_url) as door, open_door(database_url, redis_url) as other:
+        for most in (7, None):
+            await limit(door, "acme", tasks_per_day=most)
+            async with asyncio.timeout(10):
+                while (known(other) or Bounds()).tasks_per_day != most:  # noqa: ASYNC110 - another process' change
+                    await asyncio.sleep(0.01)
+        assert known(other) is None
+
+
+def known(door: Door) -> Bounds | None:
+    found = door.runtime.profiles.by_tenant.get(Tenant("acme"))
+    return None if found is None else found.bounds

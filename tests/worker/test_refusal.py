@@ -39,6 +39,7 @@ EXAMPLES: list[AureaError] = [
     errors.TooLarge("the payload", 10),
     errors.ArtifactMissing("some-id", "artifacts"),
     errors.QueueFull("default", 1, 7),
+    errors.Forbidden("tasks:write"),
     errors.QuotaExceeded("tasks_per_day", 100, None, 7),
     errors.RateLimited("tenant", 600, 3),
     errors.BudgetExceeded("task", **MONEY, resets_at=None),

@@ -1,5 +1,5 @@
--- Count the leases of limited owners anew; once all are known, let tasks be leased, and those held come for which there
--- is room. Looks at each lease once.
+-- Count the leases of limited owners anew; once it is known whose all are, let tasks be leased, and those held come for
+-- which there is room. Looks at each lease once.
 -- WITH     counting, holding, ceilings
 -- KEYS     quota (prefix), leases, tasks (prefix), epoch, queue (prefix), pending (prefix)
 -- ARGV     most to let come, 1 if all leases are asserted or 0; then for each lease whose task is not known here: id,
@@ -24,7 +24,7 @@ for _, id in ipairs(redis.call("ZRANGE", KEYS[2], 0, -1)) do
   end
 end
 local epoch = read_epoch(KEYS[4], 0)
-if ARGV[2] == "1" and epoch and redis.call("EXISTS", ceilings) == 1 then redis.call("HSET", ceilings, "", epoch) end
+if ARGV[2] == "1" and not reply[3] and epoch and redis.call("EXISTS", ceilings) == 1 then redis.call("HSET", ceilings, "", epoch) end
 for _, owner in ipairs(redis.call("SMEMBERS", KEYS[1] .. ":holders")) do
   local most = redis.call("HGET", ceilings, owner)
   local room = most and most - counted(running, owner) or math.huge

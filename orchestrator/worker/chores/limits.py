@@ -1,6 +1,7 @@
 """Chores that keep what is counted against the limits of tenants in step with what there is."""
 
 from orchestrator.operations.ceiling import BATCH, recount, recount_waiting
+from orchestrator.operations.profile import ceilings
 from orchestrator.runtime import Runtime
 from orchestrator.worker.chores.chore import Chore
 
@@ -9,7 +10,7 @@ _ASSERT_SECONDS = 2.5
 
 
 class Ceilings:
-    """One process' recounts. Where nobody was ever limited they cost nothing but a look at what is known."""
+    """One process' recounts. Where nothing that runs is limited they cost one look at the epoch."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -22,7 +23,7 @@ class Ceilings:
         epoch, now = await self._runtime.queue.epoch(), self._runtime.clock.monotonic()
         if epoch != self._epoch:
             self._epoch, self._epoch_seen_at = epoch, now
-        are_set = bool(self._runtime.profiles.by_tenant)
+        are_set = bool(ceilings(self._runtime))
         if not are_set and not self._were_set:
             return False
         asserted = epoch is not None and now - self._epoch_seen_at >= _ASSERT_SECONDS
@@ -36,4 +37,4 @@ def chores(runtime: Runtime) -> list[Chore]:
         await recount_waiting(runtime)
         return False
 
-    return [Chore("ceilings", 1.0, Ceilings(runtime).tick), Chore("recount_waiting", 10.0, waiting)]
+    return [Chore("ceilings", 2.0, Ceilings(runtime).tick), Chore("recount_waiting", 10.0, waiting)]

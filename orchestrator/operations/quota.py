@@ -7,6 +7,7 @@ is counted and never refused; the same request again is answered with its task, 
 that dies between the two leaves a place taken: of what waits until the next recount, of the day until its end.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from orchestrator.domain.ids import TaskId, Tenant, task_id
 from orchestrator.domain.profile import seconds_to_midnight
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger.postgres import Existing
+from orchestrator.operations.hold import QUEUE_SECONDS
+from orchestrator.operations.standby import leave
 from orchestrator.queue.quotas import Full, Place, Unknown
 from orchestrator.runtime import Runtime
 
@@ -41,7 +44,9 @@ class Admission:
     async def give_back(self, runtime: Runtime, ids: set[TaskId]) -> None:
         """Give back the places of those of these tasks that had one; with Redis away they are counted anew later."""
         places = [place for place in self.taken if place.task_id in ids]
-        if places:
+        if places and runtime.standby.redis.away:
+            _count_again(runtime, self.day, {place.tenant for place in places})
+        elif places:
             try:
                 await runtime.queue.give_back(self.day, places)
             except Unavailable:
@@ -82,11 +87,9 @@ def _place(runtime: Runtime, task: NewTask) -> Place | None:
 
 async def _taken(runtime: Runtime, day: str, places: Sequence[Place], now: datetime) -> Sequence[Full | None]:
     try:
-        if runtime.standby.redis.away:
-            raise Unavailable("redis")
         for _ in range(_TRIES):
             try:
-                return await runtime.queue.take(day, places)
+                return await _asked(runtime, day, places)
             except Unknown as unknown:
                 await _count(runtime, day, unknown.tenants, now)
         return [None] * len(places)
@@ -97,6 +100,22 @@ async def _taken(runtime: Runtime, day: str, places: Sequence[Place], now: datet
             return [None] * len(places)
         _count_again(runtime, day, {place.tenant for place in places})
         return await _by_ledger(runtime, places, now)
+
+
+async def _asked(runtime: Runtime, day: str, places: Sequence[Place]) -> Sequence[Full | None]:
+    """Ask Redis, which is away when it does not answer soon. Raises Unknown, or Unavailable."""
+    redis = runtime.standby.redis
+    if redis.away:
+        raise Unavailable(redis.name)
+    try:
+        async with asyncio.timeout(QUEUE_SECONDS):
+            return await runtime.queue.take(day, places)
+    except Unavailable as away:
+        leave(runtime, redis, away)
+        raise
+    except TimeoutError as late:
+        leave(runtime, redis, Unavailable(redis.name))
+        raise Unavailable(redis.name) from late
 
 
 async def _count(runtime: Runtime, day: str, tenants: set[Tenant], now: datetime) -> None:

@@ -174,6 +174,18 @@ async def test_without_redis_postgres_is_counted(door: Door, monkeypatch: pytest
     assert codes(await post(door, 2)) == {201: 1, 429: 1}
 
 
+async def test_a_redis_that_does_not_answer_holds_up_nobody_for_long(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await limit(door, tasks_per_day=2)
+
+    async def frozen(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(door.runtime.queue, "take", frozen)
+    assert [(await post(door, 1))[0].status_code for _ in range(3)] == [201, 201, 429]
+
+
 async def test_a_process_that_starts_while_postgres_is_away_knows_the_limits(door: Door, redis_url: str) -> None:
     await limit(door, "acme", tasks_per_day=0)
     app = configured("postgresql://postgres:x@127.0.0.1:1/postgres", redis_url)

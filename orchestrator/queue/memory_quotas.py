@@ -76,6 +76,9 @@ class MemoryQuotas(MemoryState):
             self._counted_epoch = None
         return anew
 
+    async def first_held(self, limit: int) -> list[TaskId]:
+        return [task_id for held in self._held.values() for task_id, _ in leading(held, limit)]
+
     async def recount(
         self, limit: int, owners: Sequence[tuple[TaskId, Tenant, str]], *, asserted: bool
     ) -> tuple[int, list[TaskId]]:

@@ -87,6 +87,9 @@ class Quotas(Protocol):
     async def bound(self, ceilings: Mapping[str, int]) -> bool:
         """Set all ceilings there are; True when owners came to it: their leases are to be counted first."""
 
+    async def first_held(self, limit: int) -> list[TaskId]:
+        """The tasks that are held and come next, as many of each owner and queue."""
+
     async def recount(
         self, limit: int, owners: Sequence[tuple[TaskId, Tenant, str]], *, asserted: bool
     ) -> tuple[int, list[TaskId]]:

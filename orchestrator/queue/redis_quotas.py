@@ -96,6 +96,23 @@ class RedisQuotas:
         reply = await self._run("bound", (self._keys.quota,), args)
         return bool(reply[1])
 
+    async def first_held(self, limit: int) -> list[TaskId]:
+        quota = self._keys.quota
+        with answering():
+            owners: Any = sorted(await self._commands.smembers(f"{quota}:holders"))
+            if not owners:
+                return []
+            looks = self._commands.pipeline(transaction=False)
+            for owner in owners:
+                looks.smembers(f"{quota}:holding:{owner.decode()}")
+            queues = await looks.execute()
+            looks = self._commands.pipeline(transaction=False)
+            for owner, names in zip(owners, queues, strict=True):
+                for name in names:
+                    looks.zrange(f"{quota}:held:{owner.decode()}\0{name.decode()}", 0, limit - 1)
+            pages = await looks.execute()
+        return [TaskId(task_id.decode()) for page in pages for task_id in page]
+
     async def recount(
         self, limit: int, owners: Sequence[tuple[TaskId, Tenant, str]], *, asserted: bool
     ) -> tuple[int, list[TaskId]]:

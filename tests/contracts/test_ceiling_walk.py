@@ -115,6 +115,8 @@ class Walk:
             assert (one.held_by, one.rank) == (two.held_by, two.rank)
             self.held += one.held_by is not None
             assert (each in self.leases) + (one.rank is not None) + (one.held_by is not None) == 1
+        one, two = await self.each(lambda queue: queue.first_held(999))
+        assert sorted(one) == sorted(two)
         assert await self.each(lambda queue: queue.missing(sorted(self.live))) == ([], [])
         assert await self.each(lambda queue: queue.take_over(SWEEPER, 9, HOLD_MS)) == (([], []), ([], []))
 

@@ -42,6 +42,7 @@ async def test_what_passes_the_ceiling_is_held_and_comes_in_its_order(queue: Que
     assert await queue.pending("default", 0, 9) == []
     assert await claim(queue) == []
     assert (await queue.standing(tasks[3].id)).held_by == ACME
+    assert await queue.first_held(2) == ids(*tasks[2:4])
     assert await queue.missing(ids(*tasks)) == []
     (figures,) = await queue.queues()
     assert (figures.depth, figures.running, figures.held) == (0, 4, 3)

@@ -10,11 +10,12 @@ import redis.asyncio
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, Tenant, WorkerId
 from orchestrator.domain.profile import Bounds, Profile
 from orchestrator.operations.ceiling import recount
-from orchestrator.operations.fences import open_epoch
+from orchestrator.operations.fences import fresh_fence, open_epoch
 from orchestrator.operations.profile import set_profile
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.submit import Receipt
 from orchestrator.operations.why import why
+from orchestrator.worker.chores.strays import Strays
 from tests.worker import limit_handlers
 from tests.worker.conftest import House
 from tests.worker.limit_handlers import AT_ONCE, FINISHED, MOST
@@ -122,6 +123,18 @@ async def test_an_emptied_redis_leases_nothing_limited_before_it_was_counted(hou
     await recount(house.runtime, asserted=True)
     claims = await house.runtime.queue.claim(WorkerId("worker-1"), "default", 10, 60_000)
     assert [claim.entry.tenant for claim in claims] == [ACME]
+
+
+async def test_a_held_task_that_has_ended_is_dropped_before_it_comes(house: House) -> None:
+    await ceil(house, ACME, 0)
+    (ended,) = await submit(house, 1)
+    assert await house.runtime.queue.claim(WorkerId("worker-1"), "default", 1, 60_000) == []
+    await house.runtime.ledger.cancel(ACME, ended, await fresh_fence(house.runtime))
+    chore = Strays(house.runtime)
+    for _ in range(2):
+        await chore.look()
+    assert await house.runtime.queue.first_held(9) == []
+    assert await house.runtime.queue.missing([ended]) == [ended]
 
 
 async def test_children_come_though_their_tenant_is_full(house: House) -> None:

@@ -50,6 +50,8 @@ NEEDED: Mapping[str, Scope] = {
     "subscriptions_test": Scope.HOOKS_WRITE,
     "callbacks_rotate": Scope.HOOKS_WRITE,
     "audit_list": Scope.AUDIT_READ,
+    "tenants_show": Scope.ADMIN,
+    "tenants_set": Scope.ADMIN,
     "workers_list": Scope.SYSTEM_READ,
     "agents_count": Scope.SYSTEM_READ,
     "metrics_scrape": Scope.SYSTEM_READ,

@@ -1,4 +1,4 @@
-"""Where a request came from."""
+"""Where a request came from. The server has put in the word of the proxies in AUREA_TRUSTED_PROXIES by then."""
 
 from starlette.types import Scope
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from app.access import NEEDED
 from app.audit import know
+from app.tolls import Tolls
 from app.webhooks.register import Register
 from orchestrator.domain import api_key, jws
 from orchestrator.domain.errors import Forbidden, NotConfigured, Unauthorized
@@ -34,6 +35,7 @@ class Desk:
     intake: Intake
     auditor: Auditor
     token: SecretStr | None
+    tolls: Tolls
     register: Register
     """Where webhooks may come from."""
     identities: Identities
@@ -53,10 +55,18 @@ async def authenticate(request: Request) -> Principal:
     """Return the caller, who may do what this route does.
 
     Raises Unauthorized without a good bearer token, Forbidden when it lacks the scope that `app.access` names for the
-    route (or that names none), NotConfigured when no token is set here.
+    route (or that names none), NotConfigured when no token is set here, RateLimited when he, his tenant, or one with a
+    bad token from his address, asks too often.
     """
-    principal = await _identify(request)
+    desk = desk_of(request)
+    try:
+        principal = await _identify(request)
+    except Unauthorized:
+        if b"authorization" in dict(request.scope["headers"]):  # without one it was charged at the gate
+            await desk.tolls.charge_address(desk.runtime, request.scope)
+        raise
     know(request, principal)
+    await desk.tolls.charge_principal(desk.runtime, request.scope, principal)
     needed = NEEDED.get(request.scope["route"].operation_id)
     if needed is None or needed not in principal.scopes:
         raise Forbidden(needed)
@@ -106,6 +116,10 @@ def _tenant(header: bytes | None) -> Tenant:
     return parse_tenant(header.decode("latin-1"), "/headers/Aurea-Tenant")
 
 
+async def _tenant_id(tenant: Annotated[str, Path(alias="id", description="A tenant's name.")]) -> Tenant:
+    return parse_tenant(tenant, "/id")
+
+
 async def _runtime(request: Request) -> Runtime:
     return desk_of(request).runtime
 
@@ -122,6 +136,7 @@ async def _task_id(
 
 RuntimeOf = Annotated[Runtime, Depends(_runtime)]
 PrincipalOf = Annotated[Principal, Depends(_principal)]
+TenantIdOf = Annotated[Tenant, Depends(_tenant_id)]
 TaskIdOf = Annotated[TaskId, Depends(_task_id)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str | None, Query(description="The next_cursor of the page before.")]

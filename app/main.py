@@ -32,6 +32,7 @@ from app.api import (
     subscription_deliveries,
     subscriptions,
     tasks,
+    tenants,
     webhooks,
     workers,
 )
@@ -41,9 +42,10 @@ from app.edge import Edge, trace_id_of
 from app.issues import issues_of, query_refusal
 from app.openapi import describe
 from app.problems import http_problem, problem_of
+from app.tolls import TollGate, Tolls
 from app.webhooks.register import open_register
 from orchestrator.domain.api_key import ENVS
-from orchestrator.domain.errors import AureaError, Unavailable
+from orchestrator.domain.errors import AureaError, RateLimited, Unavailable
 from orchestrator.operations.audit import Auditor
 from orchestrator.operations.identities import Identities
 from orchestrator.operations.patience import log_if_strange
@@ -72,6 +74,7 @@ _ROUTERS = (
     subscriptions.router,
     subscription_deliveries.router,
     audit.router,
+    tenants.router,
     handlers.router,
     metrics.router,
     health.router,
@@ -124,6 +127,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # spans are made by the edge
     )
     app.add_middleware(Audit)
+    app.add_middleware(TollGate)
     if settings.aurea_cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.aurea_cors_origins, **_CORS)
     app.add_middleware(Edge, production=settings.env == "production")
@@ -142,6 +146,7 @@ def _desk(settings: Settings, runtime: Runtime, intake: Intake, auditor: Auditor
         intake=intake,
         auditor=auditor,
         token=settings.aurea_api_token,
+        tolls=Tolls(settings.aurea_rate_per_address, settings.aurea_rate_per_principal),
         register=open_register(settings),
         identities=Identities(runtime),
         users=UserTokens(runtime, settings.supabase_url, settings.supabase_jwt_secret),
@@ -152,6 +157,12 @@ def _desk(settings: Settings, runtime: Runtime, intake: Intake, auditor: Auditor
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and "tolls" not in request.scope["state"]:
+        try:  # it led nowhere, so nobody asked who it was
+            desk: Desk = request.app.state.desk
+            await desk.tolls.charge_address(desk.runtime, request.scope)
+        except RateLimited as limited:
+            error = limited
     match error:
         case AureaError():
             if isinstance(error, Unavailable):

@@ -40,6 +40,8 @@ ROWS: dict[type[AureaError], Row] = {
     errors.ArtifactMissing: Row(404, "Artifact missing"),
     errors.Conflict: Row(409, "Conflict"),
     errors.QueueFull: Row(429, "Queue full"),
+    errors.QuotaExceeded: Row(429, "Quota exceeded"),
+    errors.RateLimited: Row(429, "Rate limited"),
     errors.BudgetExceeded: Row(429, "Budget exceeded"),
     errors.BudgetUsed: Row(500, "Budget used"),
     errors.ModelRefused: Row(422, "Model refused"),
@@ -123,7 +125,14 @@ def _particulars(error: AureaError) -> dict[str, Any]:
                 "dependency": error.dependency,
                 "retry_after_seconds": error.retry_after_seconds,
             }
-        case errors.QueueFull():
+        case errors.QuotaExceeded():
+            return {
+                "limit": error.limit,
+                "most": error.most,
+                "task_type": error.type_name,
+                "retry_after_seconds": error.retry_after_seconds,
+            }
+        case errors.QueueFull() | errors.RateLimited():
             return {"retry_after_seconds": error.retry_after_seconds}
     return {}
 
@@ -132,7 +141,7 @@ def _headers(error: AureaError) -> dict[str, str]:
     match error:
         case errors.Unauthorized():
             return {"WWW-Authenticate": 'Bearer realm="aurea"'}
-        case errors.QueueFull() | errors.Unavailable():
+        case errors.QueueFull() | errors.QuotaExceeded() | errors.RateLimited() | errors.Unavailable():
             return {"Retry-After": str(error.retry_after_seconds)}
         case errors.TooLarge():
             return dict(_BODY_GOES_UNREAD)

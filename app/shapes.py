@@ -177,6 +177,7 @@ class Queue(BaseModel):
     oldest_age_seconds: float
     running: int = Field(description="Leases: of tasks that run, and of those that ended and are not yet settled.")
     paused: bool
+    held: int = Field(description="Due, and kept back because their tenant runs its number; not in the depth.")
 
 
 class Paused(BaseModel):
@@ -350,6 +351,22 @@ class AuditLine(BaseModel):
     trace_id: str
     details: dict[str, str | int]
     hash: str = Field(description="Over the line and the hash of the line before, as docs/security.md says.")
+
+
+class TypeLimits(BaseModel):
+    tasks_per_day: int | None
+    running: int | None
+    queued: int | None
+
+
+class Tenant(TypeLimits):
+    id: str
+    tasks_per_day: int | None = Field(description="Created in a day (UTC). Null for none, here and below.")
+    running: int | None = Field(description="At once; more are held in their order.")
+    queued: int | None = Field(description="Created and not begun, due later included.")
+    usd_per_day: float | None = Field(description="For models; the same limit as in /budget.")
+    requests_per_minute: int | None
+    types: dict[str, TypeLimits] = Field(description="Limits of single types of its tasks, beside those above.")
 
 
 class Alive(BaseModel):

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx2
 
@@ -15,6 +16,8 @@ from orchestrator.clock import Clock
 from orchestrator.discovery import Handlers
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.outbox import KeyHold
+from orchestrator.domain.profile import BEGINNING, Profile
+from orchestrator.domain.rate import Meter
 from orchestrator.domain.signing import Signer
 from orchestrator.egress.addresses import Allowed
 from orchestrator.ledger.postgres import PostgresLedger
@@ -24,6 +27,7 @@ from orchestrator.queue.feed import Feed
 from orchestrator.queue.keyring import Keyring
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
+from orchestrator.queue.rates import Rates
 from orchestrator.queue.server import RedisServer
 from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.sdk import Config
@@ -102,6 +106,18 @@ class Standby:
     """Set while writes are held up, until it is."""
 
 
+@dataclass(slots=True)
+class Profiles:
+    """What this process knows of the tenants' limits; `operations.profile` keeps it."""
+
+    by_tenant: dict[Tenant, Profile] = field(default_factory=dict)
+    """Those that have any."""
+    since: datetime = BEGINNING
+    """The last change that was seen."""
+    uncounted: set[Tenant] = field(default_factory=set)
+    """Whose tasks Redis has not counted while it was away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One process' open connections and fixed facts."""
@@ -114,6 +130,7 @@ class Runtime:
     presence: Presence
     counters: Counters
     keyring: Keyring
+    rates: Rates
     metrics: Counts
     traces: Traces
     reports: Reports
@@ -128,5 +145,7 @@ class Runtime:
     private_hosts: Allowed = field(default_factory=lambda: Allowed(()))
     """Hosts that may be called although they are not public."""
     vault: Vault = field(default_factory=Vault)
+    profiles: Profiles = field(default_factory=Profiles)
+    meter: Meter = field(default_factory=Meter)
     spare: Spare = field(default_factory=Spare)
     standby: Standby = field(default_factory=Standby)

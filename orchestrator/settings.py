@@ -6,14 +6,13 @@ result on.
 """
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator import crash
 from orchestrator.artifacts.choice import Choice, StoreKind
@@ -21,60 +20,22 @@ from orchestrator.domain.errors import InvalidInput, Issue
 from orchestrator.models import chain
 from orchestrator.models.access import Access
 from orchestrator.models.chain import PROVIDERS
-from orchestrator.vault import master_keys
+from orchestrator.variables import (
+    HttpUrl,
+    Names,
+    SigningSecrets,
+    check_master_keys,
+    check_networks,
+    check_origins,
+    check_redis,
+    check_sealable,
+    upper,
+    with_scheme,
+)
 
 DOTENV = ".env"
 DEFAULT_RULES = Path("webhooks.toml")
 MIB = 1024 * 1024
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
-
-
-def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _with_scheme(*schemes: str) -> BeforeValidator:
-    def check(value: object) -> object:
-        if isinstance(value, str) and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return value
-
-    return BeforeValidator(check)
-
-
-def _check_redis(value: object, given: ValidationInfo) -> object:
-    if isinstance(value, str):
-        from orchestrator.queue import addresses  # the command line reads settings, and needs no store
-
-        addresses.parse(value)
-        addresses.check_namespace(value, str(given.data.get("aurea_namespace", "{aurea}")))
-    return value
-
-
-def _check_master_keys(value: object) -> object:
-    return master_keys.check_master_keys(value) if isinstance(value, str) else value
-
-
-def _check_sealable(tenants: tuple[str, ...], given: ValidationInfo) -> tuple[str, ...]:
-    if "aurea_encryption_keys" in given.data:  # else they are wrong, and that is told
-        master_keys.check_tenants(tenants, given.data["aurea_encryption_keys"])
-    return tenants
-
-
-def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin!r} is no origin: write it as browsers do, https://app.example or with a port")
-    return origins
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-SigningSecret = Annotated[SecretStr, Field(min_length=32)]
-HttpUrl = Annotated[str, _with_scheme("https", "http")]
 
 
 class Settings(BaseSettings):
@@ -87,9 +48,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     aurea_home: Path = Path(".aurea")
-    database_url: Annotated[SecretStr, _with_scheme("postgresql", "postgres")] | None = None
+    database_url: Annotated[SecretStr, with_scheme("postgresql", "postgres")] | None = None
     aurea_namespace: str = Field("aurea", pattern=r"^([A-Za-z0-9_.-]{1,40}|\{[A-Za-z0-9_.:-]{1,38}\})$")
-    redis_url: Annotated[SecretStr, BeforeValidator(_check_redis)] | None = None
+    redis_url: Annotated[SecretStr, BeforeValidator(check_redis)] | None = None
     aurea_redis_replicas: int = Field(0, ge=0, le=10)
     aurea_db_pooler: Literal["transaction", "session"] | None = None
     aurea_db_pool_size: int = Field(10, ge=2, le=500)
@@ -109,13 +70,17 @@ class Settings(BaseSettings):
     supabase_url: HttpUrl | None = None
     supabase_service_role_key: SecretStr | None = None
     supabase_jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
-    aurea_trusted_proxies: Names = ()
-    aurea_cors_origins: Annotated[Names, AfterValidator(_check_origins)] = ()
+    aurea_cors_origins: Annotated[Names, AfterValidator(check_origins)] = ()
     aurea_docs: bool | None = None
 
     # Who is encrypted at rest, and under which keys: the first seals, all of them open.
-    aurea_encryption_keys: Annotated[SecretStr, BeforeValidator(_check_master_keys)] | None = None
-    aurea_encrypt_tenants: Annotated[Names, AfterValidator(_check_sealable)] = ()
+    aurea_encryption_keys: Annotated[SecretStr, BeforeValidator(check_master_keys)] | None = None
+    aurea_encrypt_tenants: Annotated[Names, AfterValidator(check_sealable)] = ()
+
+    # How often one may call in a minute; those of tenants are in their profiles.
+    aurea_rate_per_address: int | None = Field(6000, ge=1, le=10**6)
+    aurea_rate_per_principal: int | None = Field(None, ge=1, le=10**6)
+    aurea_trusted_proxies: Annotated[Names, AfterValidator(check_networks)] = ()
 
     # How tasks run.
     max_concurrency: int = Field(8, ge=1, le=10_000)
@@ -145,7 +110,7 @@ class Settings(BaseSettings):
     # What can be seen.
     enable_sse: bool = True
     enable_metrics: bool = True
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = "INFO"
     log_format: Literal["json", "pretty"] | None = None
     sentry_dsn: SecretStr | None = None
     otel_exporter_otlp_endpoint: HttpUrl | None = None
@@ -169,7 +134,7 @@ class Settings(BaseSettings):
     slack_signing_secret: SecretStr | None = None
 
     # What goes out is signed with secrets made of these; the first makes those that are shown, the others sign too.
-    aurea_signing_secrets: Annotated[tuple[SigningSecret, ...], NoDecode, BeforeValidator(_split)] = ()
+    aurea_signing_secrets: SigningSecrets = ()
 
     anthropic_api_key: SecretStr | None = None
     anthropic_base_url: HttpUrl | None = None

@@ -31,6 +31,7 @@ from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.models.models import Models, open_models
 from orchestrator.operations.count import flush, keep_flushing
 from orchestrator.operations.fences import open_epoch
+from orchestrator.operations.profile import keep_learning, learn
 from orchestrator.operations.standby import leave_alone
 from orchestrator.queue.connect import connect
 from orchestrator.queue.counters import Counters
@@ -39,6 +40,7 @@ from orchestrator.queue.keyring import Keyring
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Queue
 from orchestrator.queue.presence import Presence
+from orchestrator.queue.rates import Rates
 from orchestrator.queue.redis import RedisQueue
 from orchestrator.queue.server import RedisServer
 from orchestrator.queue.subscriptions import Subscriptions
@@ -58,6 +60,7 @@ from orchestrator.worker.chores import (
     callbacks,
     deliveries,
     leftovers,
+    limits,
     order,
     relay,
     retention,
@@ -98,11 +101,14 @@ async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False
         runtime.subscriptions.start()
         with suppress(Unavailable):
             await open_epoch(runtime)  # what is queued without one is asked about in Postgres before it runs
-        counting = asyncio.create_task(keep_flushing(runtime))
+        with suppress(Unavailable):
+            await learn(runtime)
+        steady = [asyncio.create_task(keep_flushing(runtime)), asyncio.create_task(keep_learning(runtime))]
         try:
             yield runtime
         finally:
-            counting.cancel()
+            for each in steady:
+                each.cancel()
             await leave_alone(runtime)
             with suppress(Unavailable):
                 await flush(runtime)
@@ -133,6 +139,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         presence=Presence(commands, keys),
         counters=Counters(commands, keys),
         keyring=Keyring(commands, keys, settings.aurea_redis_replicas),
+        rates=Rates(commands, keys),
         metrics=Counts(),
         traces=traces,
         reports=reports,
@@ -207,6 +214,7 @@ async def serve_scheduler(settings: Settings) -> None:
             leftovers.chore(runtime),
             *budget.chores(runtime),
             *api_keys.chores(runtime),
+            *limits.chores(runtime),
         ]
         scheduler = Scheduler(runtime, holder, chores)
         _on_stop(scheduler.stop)

@@ -54,4 +54,5 @@ def _document(figures: QueueFigures) -> dict[str, object]:
         "oldest_age_seconds": figures.oldest_us / 1e6,
         "running": figures.running,
         "paused": figures.paused,
+        "held": figures.held,
     }

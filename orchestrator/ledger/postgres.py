@@ -4,7 +4,7 @@ Each statement is one transaction, may be run again when its commit is unknown, 
 is away or does not answer in time: soon where somebody waits for it, late for the chores that go through many rows.
 Each aspect is a file: `submission`, `attempts`, `history`, `moves`, `reading`,
 `upkeep`, `relaying`, `waiting`, `spending`, `artifacts`, `deliveries`, `api_keys`, `announcing`, `subscribing`,
-`resealing`, `audit`.
+`resealing`, `audit`, `profiles`.
 """
 
 import asyncpg
@@ -18,6 +18,7 @@ from orchestrator.ledger.database import UNHURRIED_SECONDS, Database
 from orchestrator.ledger.deliveries import Deliveries
 from orchestrator.ledger.history import History
 from orchestrator.ledger.moves import Moves
+from orchestrator.ledger.profiles import Profiles
 from orchestrator.ledger.reading import Reading
 from orchestrator.ledger.relaying import Relaying
 from orchestrator.ledger.resealing import Resealing
@@ -47,6 +48,7 @@ class PostgresLedger(
     Subscribing,
     Resealing,
     Audit,
+    Profiles,
 ):
     def __init__(self, pool: asyncpg.Pool | None) -> None:
         self._database = Database(pool)

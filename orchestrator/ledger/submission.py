@@ -54,6 +54,15 @@ class Submission:
                 waiting = await self._refuse(waiting, existing)
         return [existing.get(task.id, _INSERTED) for task in tasks]
 
+    async def holders_of(self, tasks: Sequence[NewTask]) -> list[Existing | None]:
+        """Return for each task who holds its key; None where nobody does."""
+        found: dict[TaskId, Existing] = {}
+        for tenant, own in _by_tenant(tasks).items():
+            for task, row in zip(own, await self._holders(tenant, own), strict=True):
+                if row["id"] is not None and not row["expired"]:
+                    found[task.id] = Existing(TaskId(row["id"]), row["fingerprint"])
+        return [found.get(task.id) for task in tasks]
+
     async def insert_aside(self, tasks: Sequence[NewTask]) -> None:
         """Store tasks whose keys answer for others, and go on doing so."""
         for kind in _kinds(tasks):

@@ -6,6 +6,7 @@ no valid one, and nothing is claimed until a higher one is opened.
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import Fence
+from orchestrator.operations.profile import restore_limits
 from orchestrator.queue.port import FENCE_COUNTER_BITS, EpochMissing
 from orchestrator.runtime import Runtime
 
@@ -39,13 +40,14 @@ async def _spare_fence(runtime: Runtime) -> Fence:
 async def open_epoch(runtime: Runtime) -> int | None:
     """Give the queue a valid epoch if it has none, or an older one than Postgres gave out; return the one opened.
 
-    What is paused is paused again before anything can be claimed. Many processes may call it at once: the highest
-    epoch wins, and an epoch that loses is never used.
+    What is paused is paused again, and ceilings are set, before anything can be claimed. Many processes may call it at
+    once: the highest epoch wins, and an epoch that loses is never used.
     """
     current = await runtime.queue.epoch()
     if current is not None and current >= await runtime.ledger.last_epoch():
         return None
     for queue in await runtime.ledger.paused_queues():
         await runtime.queue.pause(queue)
+    await restore_limits(runtime)
     epoch = await runtime.ledger.next_epoch()
     return epoch if await runtime.queue.open_epoch(epoch) else None

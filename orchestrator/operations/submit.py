@@ -5,7 +5,7 @@ Requests made at about the same time share one statement and one script call; `k
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.batching import Batcher
@@ -15,6 +15,7 @@ from orchestrator.domain.errors import (
     KeyConflict,
     NotFound,
     QueueFull,
+    QuotaExceeded,
     SealBroken,
     SealKeyMissing,
     Unavailable,
@@ -26,6 +27,7 @@ from orchestrator.ledger.postgres import Existing
 from orchestrator.operations import read
 from orchestrator.operations.doubt import asked_again, doubt
 from orchestrator.operations.keep import ANSWER_SECONDS, Kept, keep
+from orchestrator.operations.quota import Admission, admit
 from orchestrator.operations.recall import fresh
 from orchestrator.operations.request import Origin, TaskRequest, accept
 from orchestrator.operations.seal import open_task, seal_task
@@ -67,7 +69,9 @@ class Intake:
         await self._batcher.stop()
 
     async def submit(self, request: TaskRequest, origin: Origin) -> Receipt:
-        """Return once the task is committed. Raises InvalidInput and its kinds, QueueFull, TooLarge or Unavailable."""
+        """Return once the task is committed. Raises InvalidInput and its kinds, QueueFull, QuotaExceeded,
+        TooLarge or Unavailable.
+        """
         (answer,) = await self._kept([self._accepted(request, origin)])
         if isinstance(answer, AureaError):
             raise answer
@@ -115,15 +119,34 @@ class Intake:
         self._last_turn = mine
         try:
             full = await self._refused_for_depth(tasks)
-            asked = [task for task in tasks if task.id not in full]
-            answers = await keep(self._runtime, asked, lambda: _turn(before)) if asked else []
-            stored = dict(zip((task.id for task in asked), answers, strict=True))
+            admission = await admit(self._runtime, [task for task in tasks if task.id not in full])
+            asked = [task for task in tasks if task.id not in full and task.id not in admission.refused]
+            stored = await self._placed(asked, admission, before)
         finally:
             mine.set_result(None)
-        return await self._answers(tasks, full, stored)
+        known = {task: answer for task, answer in admission.refused.items() if isinstance(answer, Existing)}
+        over: dict[TaskId, AureaError] = {
+            task: answer for task, answer in admission.refused.items() if isinstance(answer, QuotaExceeded)
+        }
+        return await self._answers(tasks, over | full, stored | known)
+
+    async def _placed(
+        self, tasks: Sequence[NewTask], admission: Admission, before: asyncio.Future[None] | None
+    ) -> dict[TaskId, Kept | Existing]:
+        """Keep the tasks; those that were not stored give their places back. What is not known keeps them."""
+        try:
+            answers = await keep(self._runtime, tasks, lambda: _turn(before)) if tasks else []
+        except Unavailable:
+            raise
+        except Exception:
+            await admission.give_back(self._runtime, {task.id for task in tasks})
+            raise
+        stored = dict(zip((task.id for task in tasks), answers, strict=True))
+        await admission.give_back(self._runtime, {task for task in stored if isinstance(stored[task], Existing)})
+        return stored
 
     async def _answers(
-        self, tasks: Sequence[NewTask], full: dict[TaskId, QueueFull], stored: dict[TaskId, Kept | Existing]
+        self, tasks: Sequence[NewTask], full: Mapping[TaskId, AureaError], stored: Mapping[TaskId, Kept | Existing]
     ) -> list[Answer]:
         answers: list[Answer] = []
         for task in tasks:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.profile import Profile
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.task import Task
 from orchestrator.operations.read import stored, workers
@@ -39,7 +40,7 @@ async def why(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Why:
         serving = [card for card in await workers(runtime) if not card.queues or task.queue in card.queues]
     except Unavailable:
         return Why(task.status, "redis_away", "Redis cannot be reached; tasks start again when it is back")
-    return _cause(task, standing, serving, runtime.clock.now())
+    return _cause(task, standing, serving, runtime.clock.now(), runtime.profiles.by_tenant.get(tenant))
 
 
 async def _waiting(runtime: Runtime, task: Task) -> Why:
@@ -79,11 +80,24 @@ async def _running(runtime: Runtime, task: Task) -> Why:
     return Why(task.status, "worker_gone", gone)
 
 
-def _cause(task: Task, standing: Standing, serving: list[WorkerCard], now: datetime) -> Why:
+def _held(task: Task, owner: str, profile: Profile | None) -> str:
+    """Say whose number is reached; the number itself only where this process knows it."""
+    of_type = owner != task.tenant
+    whose = f"the tenant's type {task.type!r}" if of_type else "the tenant"
+    bounds = None if profile is None else profile.of_type(task.type) if of_type else profile.bounds
+    most = "all that it may" if bounds is None or bounds.running is None else f"its {bounds.running}"
+    return f"{whose} runs {most} at once; this task comes in its order when one of them ends"
+
+
+def _cause(
+    task: Task, standing: Standing, serving: list[WorkerCard], now: datetime, profile: Profile | None = None
+) -> Why:
     if standing.due_in_us is not None and standing.due_in_us > 0:
         due_at = task.run_at or datetime.fromtimestamp(now.timestamp() + standing.due_in_us / 1e6, UTC)
         waits = "its next attempt" if task.status is State.RETRYING else "its start"
         return Why(task.status, "not_due", f"{waits} is due at {due_at:%Y-%m-%dT%H:%M:%SZ}", due_at=due_at)
+    if standing.held_by is not None:
+        return Why(task.status, "held", _held(task, standing.held_by, profile))
     if standing.paused:
         return Why(task.status, "paused", f"the queue {task.queue!r} is paused: resume it to go on")
     if not serving:

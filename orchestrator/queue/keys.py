@@ -51,15 +51,22 @@ class Keys:
         """Strings with a time to live: who holds an idempotency key, as keyhold.lua reads it."""
         self.steps_prefix = f"{namespace}:steps:"
         """Hashes name -> JSON: results of steps that went to the outbox."""
+        self.quota = f"{namespace}:quota"
+        """Behind it: what counts against the limits of tenants, and the tasks that are held by them."""
+        self.rate = f"{namespace}:rate:"
+        """Strings with a time to live: the moment of a rate in µs, as domain.rate has it."""
         self.counters_prefix = f"{namespace}:counters:"
         self.workers = f"{namespace}:workers"
         self.leader = f"{namespace}:leader"
-        self.order = (
-            self.queue_prefix, self.pending_prefix, self.scheduled, self.queues, self.epoch, self.tick, self.control,
-            self.tasks, self.lock, self.leases,
-        )  # fmt: skip
-        """What the scripts that put tasks in order are given first."""
         self._worker, self._api_keys = f"{namespace}:worker:", f"{namespace}:apikeys:"
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """What the scripts that put tasks in order are given first."""
+        return (
+            self.queue_prefix, self.pending_prefix, self.scheduled, self.queues, self.epoch, self.tick, self.control,
+            self.tasks, self.lock, self.leases, self.quota,
+        )  # fmt: skip
 
     def queue(self, name: str) -> str:
         return self.queue_prefix if name == DEFAULT_QUEUE else f"{self.queue_prefix}:{name}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.outbox import NO_KEYS, Holder, KeyHold
+from orchestrator.domain.profile import owner_of
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
 from orchestrator.queue.memory_leases import Lease
@@ -47,16 +48,24 @@ class MemoryQueue(MemoryOutbox, MemoryReading):
         if queue in self._paused:
             raise QueuePaused(queue)
         self._require_epoch(limit)
-        taken += [task_id for task_id, _ in leading(waiting, limit + 1) if task_id not in taken]
-        return [self._claim(task_id, worker, hold_ms) for task_id in taken[:limit]]
+        seated: list[TaskId] = []
+        while len(seated) < limit:
+            taken = taken or [task_id for task_id, _ in leading(waiting, 1)]
+            if not taken:
+                break
+            task_id = taken.pop()
+            del waiting[task_id]
+            if self._seat(self._records[task_id].entry, pending[task_id]):
+                seated.append(task_id)
+        return [self._claim(task_id, worker, hold_ms) for task_id in seated]
 
     def _claim(self, task_id: TaskId, worker: WorkerId, hold_ms: int) -> Claim:
         record = self._records[task_id]
         entry = record.entry
-        del self._queue[entry.queue][task_id]
         ready = self._pending[entry.queue].pop(task_id) - entry.priority * self._step_us
         attempt = entry.attempt + 1
         record.entry = replace(entry, attempt=attempt, ready_at_us=ready, retrying=False, restored=False)
+        self._waiting.pop(task_id, None)
         record.status, record.started_at_us = State.RUNNING, self._now_us()
         expired = attempt == 1 and entry.expires_at_us is not None and entry.expires_at_us <= self._now_us()
         return replace(self._lease(record, worker, hold_ms), expired=expired)
@@ -108,6 +117,7 @@ class MemoryQueue(MemoryOutbox, MemoryReading):
                 record.lost = record.lost or record.lease.fence
                 claims.append(replace(self._lease(record, worker, hold_ms), lost=record.lost))
             else:
+                self._leave([task_id])
                 forgotten.append(task_id)
         return claims, forgotten
 
@@ -133,15 +143,27 @@ class MemoryQueue(MemoryOutbox, MemoryReading):
         for task_id in ids:
             record = self._forget(task_id)
             if record is not None:
-                for places in (self._queue[record.entry.queue], self._pending[record.entry.queue], self._scheduled):
-                    places.pop(task_id, None)
+                self._take_away(record)
             self._leases.bury(task_id)
+        self._leave(ids)
+
+    def _take_away(self, record: Record) -> None:
+        entry = record.entry
+        held = self._held_at(entry.id)
+        self._queue[entry.queue].pop(entry.id, None)
+        self._scheduled.pop(entry.id, None)
+        if self._pending[entry.queue].pop(entry.id, None) is not None:
+            self._release(entry.tenant)
+            self._release(owner_of(entry.tenant, entry.type))
+        if held is not None:
+            self._held[held[1], entry.queue].pop(entry.id, None)
 
     async def forget(self, worker: WorkerId, held: Sequence[tuple[TaskId, Fence]]) -> list[TaskId]:
         gone = [task_id for task_id, fence in held if self._holder(task_id) == Lease(worker, fence)]
         for task_id in gone:
             self._forget(task_id)
             self._leases.forget(task_id)
+        self._leave(gone)
         return gone
 
     def _require_epoch(self, count: int) -> None:

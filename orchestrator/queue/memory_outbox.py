@@ -8,11 +8,12 @@ from orchestrator.domain.outbox import Acceptance, Durability, Holder, KeyHold, 
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Entry, Settlement
 from orchestrator.queue.memory_leases import Lease
-from orchestrator.queue.memory_state import KeyHolding, MemoryState, Record
+from orchestrator.queue.memory_quotas import MemoryQuotas
+from orchestrator.queue.memory_state import KeyHolding, Record
 from orchestrator.queue.port import Held, Value
 
 
-class MemoryOutbox(MemoryState):
+class MemoryOutbox(MemoryQuotas):
     """Keeps the promises of port.Outbox; nothing here is ever on a disk."""
 
     async def accept(self, acceptances: Sequence[Acceptance]) -> tuple[list[bool | Holder], Durability]:
@@ -100,6 +101,7 @@ class MemoryOutbox(MemoryState):
         if not self._holds(task_id, lease):
             return owed is not None and before is not None and before.ended == lease.fence
         self._leases.forget(task_id)
+        self._leave([task_id])
         lives_on = state in (State.QUEUED, State.RETRYING)
         if owed is None and not lives_on:
             self._forget(task_id)
@@ -150,6 +152,8 @@ class MemoryOutbox(MemoryState):
             ready_at_us = self._scheduled[task_id]
         elif task_id in self._pending[entry.queue]:
             ready_at_us = self._pending[entry.queue][task_id] - entry.priority * self._step_us
+        elif (held := self._held_at(task_id)) is not None:
+            ready_at_us = held[0] - entry.priority * self._step_us
         elif record.lease is not None:
             ready_at_us = entry.ready_at_us
         retrying = record.status is State.RETRYING

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from orchestrator.domain.ids import TaskId
-from orchestrator.queue.memory_state import MemoryState, leading
+from orchestrator.queue.memory_quotas import MemoryQuotas
+from orchestrator.queue.memory_state import leading
 from orchestrator.queue.port import Live, QueueFigures, Standing
 
 
-class MemoryReading(MemoryState):
+class MemoryReading(MemoryQuotas):
     async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
         return [task_id for task_id in ids if task_id not in self._records and not self._leases.locked(task_id)]
 
@@ -28,7 +29,8 @@ class MemoryReading(MemoryState):
         order = [waiting for waiting, _ in leading(self._pending[queue], len(self._pending[queue]))]
         rank = order.index(task_id) if task_id in order else None
         due_in_us = None if due is None else max(0, due - self._now_us())
-        return Standing(record.live, queue, rank, due_in_us, queue in self._paused)
+        held = self._held_at(task_id)
+        return Standing(record.live, queue, rank, due_in_us, queue in self._paused, held[1] if held else None)
 
     async def queues(self) -> list[QueueFigures]:
         leased = [self._records[task_id].entry.queue for task_id in self._leases.deadlines if task_id in self._records]
@@ -39,7 +41,9 @@ class MemoryReading(MemoryState):
                 ready = place - self._records[task_id].entry.priority * self._step_us
                 oldest = max(0, self._now_us() - ready)
             depth = len(self._pending[name])
-            figures.append(QueueFigures(name, depth, oldest, leased.count(name), name in self._paused))
+            held = sum(len(places) for (_, queue), places in self._held.items() if queue == name)
+            running = leased.count(name)
+            figures.append(QueueFigures(name, depth, oldest, running, name in self._paused, held))
         return figures
 
     async def names(self) -> list[str]:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.ids import Fence, TaskId, Tenant
 from orchestrator.domain.outbox import KeyHold, Waiting
 from orchestrator.domain.priority import score
 from orchestrator.domain.states import State
@@ -73,6 +73,16 @@ class MemoryState:
         self._appended = 0
         self._holdings: dict[str, KeyHolding] = {}
         self._steps: defaultdict[TaskId, dict[str, bytes]] = defaultdict(dict)
+        self._created: dict[tuple[str, Tenant], dict[str, int]] = {}
+        """Tasks by day and tenant, and in it by type."""
+        self._waiting: dict[TaskId, tuple[Tenant, str]] = {}
+        self._counted: set[Tenant] = set()
+        self._ceilings: dict[str, int] = {}
+        self._copies: dict[Tenant, bytes] = {}
+        self._counted_epoch: int | None = None
+        self._running: dict[TaskId, tuple[Tenant, str]] = {}
+        self._held: dict[tuple[str, str], dict[TaskId, int]] = {}
+        """By the owner that is full, and the queue."""
         self.counters: defaultdict[tuple[str, str], float] = defaultdict(float)
 
     def _keeps(self, task_id: TaskId) -> bool:

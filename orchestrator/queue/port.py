@@ -17,6 +17,7 @@ from orchestrator.domain.ids import Fence, TaskId, Tenant, WorkerId
 from orchestrator.domain.outbox import NO_KEYS, Acceptance, Durability, Holder, KeyHold, Waiting, Write
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
+from orchestrator.queue.quotas import Quotas
 
 FENCE_COUNTER_BITS = 36
 
@@ -60,6 +61,8 @@ class QueueFigures:
     """Since the longest waiting of the first-in-order task became ready; 0 when empty."""
     running: int
     paused: bool
+    held: int
+    """Due, and kept back because their tenant runs its number; not in the depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class Standing:
     due_in_us: int | None
     """Until a delayed task is due; None when it is not delayed."""
     paused: bool
+    held_by: str | None = None
+    """The owner that runs its number, if that keeps the task from being claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ class Outbox(Protocol):
         """Put another form of the same value in the place of each; False for one that was changed since."""
 
 
-class Queue(Outbox, Protocol):
+class Queue(Outbox, Quotas, Protocol):
     async def enqueue(self, entries: Sequence[Entry], keys: Mapping[TaskId, KeyHold] = NO_KEYS) -> list[bool | Holder]:
         """Put tasks in order, or aside until due. False for one that the queue holds already: it stays as it is.
 

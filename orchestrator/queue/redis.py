@@ -29,6 +29,7 @@ from orchestrator.queue.records import (
     write_record,
 )
 from orchestrator.queue.redis_outbox import RedisOutbox
+from orchestrator.queue.redis_quotas import RedisQuotas
 from orchestrator.queue.scripts import PAGE, Arg, pages
 
 TOMBSTONE_MS = 60_000
@@ -36,7 +37,7 @@ TOMBSTONE_MS = 60_000
 _WAITING = frozenset({State.RETRYING, State.QUEUED})
 
 
-class RedisQueue(RedisOutbox):
+class RedisQueue(RedisOutbox, RedisQuotas):
     """Keeps the promises of port.Queue; `memory.MemoryQueue` is its reference model."""
 
     def __init__(self, commands: Redis, blocking: Redis, keys: Keys, step_us: int, replicas: int = 0) -> None:
@@ -72,7 +73,7 @@ class RedisQueue(RedisOutbox):
         self, worker: WorkerId, queue: str, limit: int, hold_ms: int, popped: TaskId | None = None
     ) -> list[Claim]:
         k = self._keys
-        keys = (k.queue(queue), k.pending(queue), k.leases, k.epoch, k.paused, k.tasks, k.lock, k.live)
+        keys = (k.queue(queue), k.pending(queue), k.leases, k.epoch, k.paused, k.tasks, k.lock, k.live, k.quota)
         reply = await self._run("claim", keys, (queue, worker, min(limit, PAGE), hold_ms, popped or ""))
         if reply[0] == b"paused":
             raise QueuePaused(queue)
@@ -100,7 +101,7 @@ class RedisQueue(RedisOutbox):
         k = self._keys
         keys = (
             k.leases, k.scheduled, k.queue_prefix, k.pending_prefix, k.queues, k.epoch, k.control, k.tasks, k.lock,
-            k.live, k.counters_prefix, k.outbox, k.steps_prefix,
+            k.live, k.counters_prefix, k.outbox, k.steps_prefix, k.quota,
         )  # fmt: skip
         args: list[Arg] = [worker, len(endings), len(records)]
         kept: list[Arg] = []
@@ -126,7 +127,8 @@ class RedisQueue(RedisOutbox):
 
     async def take_over(self, worker: WorkerId, limit: int, hold_ms: int) -> tuple[list[Claim], list[TaskId]]:
         k = self._keys
-        reply = await self._run("take_over", (k.leases, k.epoch, k.tasks, k.lock), (worker, min(limit, PAGE), hold_ms))
+        keys = (k.leases, k.epoch, k.tasks, k.lock, k.quota, k.queue_prefix, k.pending_prefix)
+        reply = await self._run("take_over", keys, (worker, min(limit, PAGE), hold_ms))
         return read_taken_over(_with_epoch(reply), worker, self._step_us)
 
     async def promote(self, limit: int) -> list[TaskId]:
@@ -140,7 +142,10 @@ class RedisQueue(RedisOutbox):
 
     async def drop(self, ids: Sequence[TaskId]) -> None:
         k = self._keys
-        keys = (k.scheduled, k.queue_prefix, k.pending_prefix, k.leases, k.control, k.tasks, k.lock, k.steps_prefix)
+        keys = (
+            k.scheduled, k.queue_prefix, k.pending_prefix, k.leases, k.control, k.tasks, k.lock, k.steps_prefix,
+            k.quota,
+        )  # fmt: skip
         for page in pages(ids):
             await self._run("drop", keys, (TOMBSTONE_MS, *page))
 
@@ -151,7 +156,8 @@ class RedisQueue(RedisOutbox):
             args: list[Arg] = [worker]
             for lease in page:
                 args += lease
-            gone += read_ids(await self._run("forget", (k.leases, k.tasks, k.lock, k.steps_prefix), args))
+            keys = (k.leases, k.tasks, k.lock, k.steps_prefix, k.quota, k.queue_prefix, k.pending_prefix)
+            gone += read_ids(await self._run("forget", keys, args))
         return gone
 
     async def mint(self) -> Fence:
@@ -167,7 +173,7 @@ class RedisQueue(RedisOutbox):
 
     async def missing(self, ids: Sequence[TaskId]) -> list[TaskId]:
         k, gone = self._keys, list[TaskId]()
-        keys = (k.pending_prefix, k.scheduled, k.leases, k.tasks, k.lock)
+        keys = (k.pending_prefix, k.scheduled, k.leases, k.tasks, k.lock, k.quota)
         for page in pages(ids):
             gone += read_ids(await self._run("missing", keys, page))
         return gone
@@ -196,11 +202,12 @@ class RedisQueue(RedisOutbox):
 
     async def standing(self, task_id: TaskId) -> Standing:
         k = self._keys
-        reply = await self._run("standing", (k.scheduled, k.pending_prefix, k.paused, k.tasks), (task_id,))
+        reply = await self._run("standing", (k.scheduled, k.pending_prefix, k.paused, k.tasks, k.quota), (task_id,))
         if reply[0] == b"unknown":
             return Standing(live=None, queue=None, rank=None, due_in_us=None, paused=False)
-        _, queue, paused, rank, due_in_us, live = reply
-        return Standing(read_live(live), queue.decode(), rank, due_in_us, paused == 1)
+        _, queue, paused, rank, due_in_us, live, full = reply
+        held_by = None if full is None else full.decode()
+        return Standing(read_live(live), queue.decode(), rank, due_in_us, paused == 1, held_by)
 
     async def pause(self, queue: str) -> None:
         with answering():
@@ -212,11 +219,12 @@ class RedisQueue(RedisOutbox):
 
     async def queues(self) -> list[QueueFigures]:
         k = self._keys
-        reply = await self._run("queues", (k.queues, k.paused, k.leases, k.pending_prefix, k.tasks), (self._step_us,))
+        keys = (k.queues, k.paused, k.leases, k.pending_prefix, k.tasks, k.quota)
+        reply = await self._run("queues", keys, (self._step_us,))
         return sorted(
             (
-                QueueFigures(name.decode(), depth, oldest_us, running, paused == 1)
-                for name, depth, oldest_us, running, paused in reply[1:]
+                QueueFigures(name.decode(), depth, oldest_us, running, paused == 1, held)
+                for name, depth, oldest_us, running, paused, held in reply[1:]
             ),
             key=lambda figures: figures.name,
         )

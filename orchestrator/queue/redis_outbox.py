@@ -123,7 +123,7 @@ class RedisOutbox:
 
     async def held(self, task_id: TaskId) -> Held | None:
         k = self._keys
-        reply = await self._run("held", (k.scheduled, k.pending_prefix, k.tasks, k.outbox), (task_id,))
+        reply = await self._run("held", (k.scheduled, k.pending_prefix, k.tasks, k.outbox, k.quota), (task_id,))
         return read_held(reply, task_id, self._step_us)
 
     async def steps(self, task_id: TaskId) -> dict[str, bytes]:

@@ -10,8 +10,8 @@ Left alone, these are terminal:
 - `StoreRefused`: from `artifact`
 - `BudgetExceeded`, `ModelRefused` and `PriceUnknown`: from `generate`
 
-Worth a retry are `QueueFull` (`submit`, `call`), `Unavailable` (these two and `artifact`), and `ModelMalformed` and
-`ModelUnavailable` (`generate`).
+Worth a retry are `QueueFull` (`submit`, `call`), `QuotaExceeded` (`submit`, when its limit frees), `Unavailable` (these
+and `artifact`), and `ModelMalformed` and `ModelUnavailable` (`generate`).
 """
 
 from orchestrator.domain.errors import (
@@ -24,6 +24,7 @@ from orchestrator.domain.errors import (
     NotConfigured,
     PriceUnknown,
     QueueFull,
+    QuotaExceeded,
     StoreRefused,
     TooLarge,
     Unavailable,
@@ -39,6 +40,7 @@ __all__ = [
     "NotConfigured",
     "PriceUnknown",
     "QueueFull",
+    "QuotaExceeded",
     "StoreRefused",
     "TooLarge",
     "Unavailable",

@@ -15,6 +15,7 @@ from orchestrator.domain.errors import (
     ModelUnavailable,
     NotConfigured,
     PriceUnknown,
+    QuotaExceeded,
     SealBroken,
     StoreRefused,
     TooLarge,
@@ -93,7 +94,7 @@ def _status_of(error: BaseException) -> int | None:
 def _wait_of(error: BaseException, now: datetime) -> float | None:
     if isinstance(error, Retry):
         return error.after
-    if isinstance(error, ModelUnavailable):
+    if isinstance(error, ModelUnavailable | QuotaExceeded):
         return error.retry_after_seconds
     return None if _status_of(error) is None else _asked_for(error, now)
 

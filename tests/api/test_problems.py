@@ -18,6 +18,8 @@ EXAMPLES: list[AureaError] = [
     errors.NotFound("no task"),
     errors.Conflict("it runs"),
     errors.QueueFull("default", 1),
+    errors.QuotaExceeded("queued", 1, "greet", 5),
+    errors.RateLimited("address", 600, 3),
     errors.BudgetExceeded("task", limit_usd=1, spent_usd=0.5, reserved_usd=0.25, asked_usd=0.3, resets_at=None),
     errors.Unauthorized("send a token"),
     errors.SignatureRefused("no match"),
@@ -63,6 +65,8 @@ def test_a_refusal_says_what_is_wrong_in_rfc_9457(error: AureaError) -> None:
         (errors.Unavailable("redis", 3), "retry_after_seconds", 3),
         (errors.Unavailable("postgres and redis"), "dependency", "postgres and redis"),
         (errors.QueueFull("default", 1, 7), "retry_after_seconds", 7),
+        (errors.QuotaExceeded("queued", 4, "greet", 5), "most", 4),
+        (errors.RateLimited("address", 600, 3), "retry_after_seconds", 3),
         (errors.InvalidInput("w", [Issue("/a", "f")]), "errors", [{"pointer": "/a", "detail": "f"}]),
     ],
 )

@@ -25,6 +25,7 @@ from orchestrator.queue.keys import Keys
 from orchestrator.queue.memory import MemoryQueue
 from orchestrator.queue.port import EpochMissing, Held, Live, Popped, Queue, QueuePaused, Standing
 from orchestrator.queue.redis import RedisQueue
+from tests.contracts.quota_rules import QuotaRules, held_keys, owner_for
 from tests.queue.entries import HOUR_US, ONE, STEP_US, SWEEPER, TWO, acceptance, ending, entry, hold, placeless, write
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ async def answer(act: Awaitable[T]) -> T | type[Exception]:
         return type(refusal)
 
 
-class SideBySide(RuleBasedStateMachine):
+class SideBySide(QuotaRules, RuleBasedStateMachine):
     def __init__(self, url: str, loop: asyncio.Runner) -> None:
         super().__init__()
         self.loop = loop
@@ -179,6 +180,7 @@ class SideBySide(RuleBasedStateMachine):
                 id=each.id, queue=each.queue, priority=each.priority,
                 ready_at_us=None if each.ready is None else self.now_us + each.ready, retrying=each.retrying,
                 restored=each.restored, attempt=each.attempt, expires_at_us=self.now_us - 1 if each.expires else None,
+                **owner_for(each.id),
             )
             for each in wanted
         ]  # fmt: skip
@@ -357,15 +359,16 @@ class SideBySide(RuleBasedStateMachine):
             keys, pipeline = self.keys, self.clients[0].pipeline(transaction=False)
             for each in IDS:
                 pipeline.hmget(keys.task(each), "task", "lease", "record")
-            for key in (keys.scheduled, keys.leases, *map(keys.pending, QUEUES), *map(keys.queue, QUEUES)):
+            order = (*map(keys.pending, QUEUES), *map(keys.queue, QUEUES), *held_keys(keys, QUEUES))
+            for key in (keys.scheduled, keys.leases, *order):
                 pipeline.zrange(key, 0, -1, withscores=True)
             replies = await pipeline.execute()
             rows = dict(zip([each.encode() for each in IDS], replies, strict=False))
             tasks = {each for each, (task, _, over) in rows.items() if task and not over}
             leased = {each for each, (_, lease, _) in rows.items() if lease}
             scheduled, leases, *waiting = (dict(reply) for reply in replies[len(IDS) :])
-            pending, queues = waiting[: len(QUEUES)], waiting[len(QUEUES) :]
-            places = [*scheduled, *leased, *(each for queue in pending for each in queue)]
+            pending, queues, held = waiting[: len(QUEUES)], waiting[len(QUEUES) : 4], waiting[4:]
+            places = [*scheduled, *leased, *(each for places in (*pending, *held) for each in places)]
             assert sorted(places) == sorted(tasks)
             assert leased <= leases.keys()
             assert all(queue.items() <= order.items() for queue, order in zip(queues, pending, strict=True))

@@ -69,7 +69,7 @@ def test_render_keeps_no_secret_and_no_default_of_its_own() -> None:
     given = {v["key"]: v["value"] for place in everything for v in place["envVars"] if "value" in v}
     secret = {name for name in given if "SECRET" in str(Settings.model_fields[name.lower()].annotation).upper()}
     assert secret == set()
-    changed = {"ENV": "production", "LOG_FORMAT": "json"}
+    changed = {"ENV": "production", "LOG_FORMAT": "json", "AUREA_TRUSTED_PROXIES": ("10.0.0.0/8",)}
     set_there = {name: getattr(Settings(**{name.lower(): text}), name.lower()) for name, text in given.items()}
     assert set_there == {name: changed.get(name, getattr(Settings(), name.lower())) for name in given}
 

@@ -68,11 +68,16 @@ def paused_queues(tables: Tables, sql: str) -> list[Row]:
     return [{"name": name} for name in sorted(tables.paused)]
 
 
+def profiles_since(tables: Tables, sql: str, moment: datetime) -> list[Row]:
+    return []
+
+
 def ping(tables: Tables, sql: str) -> int:
     return 1
 
 
 STATEMENTS: dict[str, tuple[Callable[..., Any], ...]] = {
     "reading": (read,),
+    "profiles": (profiles_since,),
     "upkeep": (live_ids, fresh_ids, entries_of, ended_of, known, next_epoch, last_epoch, pause, paused_queues, ping),
 }

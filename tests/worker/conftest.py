@@ -22,7 +22,7 @@ from orchestrator.queue.redis import RedisQueue
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
-from orchestrator.worker.chores import callbacks, order, relay, wakes
+from orchestrator.worker.chores import callbacks, limits, order, relay, wakes
 from orchestrator.worker.chores.reconcile import Reconciler
 from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
@@ -85,6 +85,7 @@ class House:
             *wakes.chores(self.runtime),
             relay.chore(self.runtime),
             callbacks.chore(self.runtime),
+            *limits.chores(self.runtime),
         ]
         scheduler = Scheduler(self.runtime, holder, chores)
         running = asyncio.create_task(scheduler.run())
@@ -115,6 +116,7 @@ async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
             "tests.worker.life_handlers",
             "tests.worker.waiting_handlers",
             "tests.worker.edge_handlers",
+            "tests.worker.limit_handlers",
         ),
         aurea_allow_private_hosts=("localhost",),
         aurea_signing_secrets=("a master secret of the tests: new",),

@@ -12,6 +12,8 @@ AureaError                      code
 │   └── ArtifactMissing         artifact_missing     an artifact is on record, its bytes are not in the store
 ├── Conflict                    conflict             the state of the thing does not allow it
 ├── QueueFull                   queue_full           the queue holds MAX_QUEUE_DEPTH tasks
+├── QuotaExceeded               quota_exceeded       a limit of the tenant is reached; carries which, and when it frees
+├── RateLimited                 rate_limited         too many requests; carries when to ask again
 ├── BudgetExceeded              budget_exceeded      the money does not reach for what was asked; carries the figures
 ├── BudgetUsed                  budget_used          a day's budget is spent, or nearly; reported, never raised
 ├── ModelRefused                model_refused        a model, or its provider, said no for good; carries which and why
@@ -70,6 +72,8 @@ from orchestrator.domain.errors.system import (
     NotFound,
     NotStarted,
     QueueFull,
+    QuotaExceeded,
+    RateLimited,
     RedisEvicts,
     SealBroken,
     SealKeyMissing,
@@ -108,6 +112,8 @@ __all__ = [
     "NotStarted",
     "PriceUnknown",
     "QueueFull",
+    "QuotaExceeded",
+    "RateLimited",
     "RedisEvicts",
     "SealBroken",
     "SealKeyMissing",

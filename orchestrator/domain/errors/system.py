@@ -34,6 +34,32 @@ class QueueFull(AureaError):
         super().__init__(f"the queue {queue!r} holds its limit of {limit} tasks; try again later")
 
 
+class QuotaExceeded(AureaError):
+    code = "quota_exceeded"
+
+    def __init__(self, limit: str, most: int, type_name: str | None, retry_after_seconds: int) -> None:
+        """`limit` is its name in the profile; `type_name` that of the type whose own limit it is."""
+        self.limit, self.most, self.type_name = limit, most, type_name
+        self.retry_after_seconds = retry_after_seconds
+        whose = "this tenant" if type_name is None else f"this tenant's type {type_name!r}"
+        until = {
+            "tasks_per_day": f"a new day begins in {retry_after_seconds} s, at midnight UTC",
+            "queued": "a place is free again when a task begins or is cancelled",
+        }
+        super().__init__(f"{whose} has reached its limit {limit} of {most}: {until[limit]}")
+
+
+class RateLimited(AureaError):
+    code = "rate_limited"
+
+    def __init__(self, whose: str, per_minute: int, retry_after_seconds: int) -> None:
+        self.whose, self.per_minute = whose, per_minute
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            f"this {whose} asks more than {per_minute} times a minute: try again in {retry_after_seconds} s"
+        )
+
+
 class Unauthorized(AureaError):
     code = "unauthorized"
 

@@ -1,5 +1,7 @@
 -- Lease a popped task, if still nobody holds it, and the next ones of its queue, each under a fresh fence.
--- KEYS     queue, pending, leases, epoch, paused, tasks (prefix), lock (prefix), live (prefix)
+-- What may not be leased because its tenant runs its number is held, and the next ones are looked at.
+-- WITH     counting, holding, ceilings
+-- KEYS     queue, pending, leases, epoch, paused, tasks (prefix), lock (prefix), live (prefix), quota (prefix)
 -- ARGV     queue name, worker, limit, hold_ms, popped id or ""
 -- RETURNS  {"claimed", now_us, epoch, then for each task {task, payload, crashes, epoch, id, fence, attempt,
 --          score}} | {"paused"} | {"no_epoch"}
@@ -16,15 +18,22 @@ if not epoch then return refuse("no_epoch") end
 -- Taking comes before writing: with its memory full Redis refuses a script that starts with a write, and only
 -- claiming and settling make room.
 local ids, scores, channels = {}, {}, {}
+local limited = redis.call("EXISTS", KEYS[9] .. ":ceilings") == 1
 local function take(id, place)
+  local record = limited and redis.call("HGET", KEYS[6] .. id, "task")
+  if record and not seat(KEYS[9], epoch, id, place, facts(record), KEYS[1], KEYS[2]) then return end
   ids[#ids + 1], scores[#scores + 1], channels[#channels + 1] = id, place, KEYS[8] .. id
 end
 if score then
   redis.call("ZREM", KEYS[1], popped)
   take(popped, score)
 end
-local rest = limit > #ids and redis.call("ZPOPMIN", KEYS[1], limit - #ids) or {}
-for at = 1, #rest, 2 do take(rest[at], rest[at + 1]) end
+local looked = 0
+while #ids < limit and looked < 1000 do
+  local rest = redis.call("ZPOPMIN", KEYS[1], limited and 1 or limit - #ids)
+  for at = 1, #rest, 2 do take(rest[at], rest[at + 1]) end
+  looked = (limited and rest[1]) and looked + #rest / 2 or math.huge
+end
 if #ids == 0 then return { "claimed", now_us(), epoch } end
 
 local now, heard = now_us(), listeners(channels)
@@ -49,6 +58,7 @@ for at, id in ipairs(ids) do
   end
 end
 redis.call("ZREM", KEYS[2], unpack(ids))
+strike(KEYS[9] .. ":waiting", ids)
 if leases[1] then
   redis.call("HINCRBY", KEYS[4], "counter", #leases / 2)
   redis.call("ZADD", KEYS[3], unpack(leases))

@@ -1,8 +1,8 @@
 -- Put tasks in order, or aside until due. One that the queue holds already is left alone; one that is over is
 -- replaced.
--- WITH     placing
+-- WITH     holding, placing
 -- KEYS     queue (prefix), pending (prefix), scheduled, queues, epoch, tick, control, tasks (prefix), lock (prefix),
---          leases
+--          leases, quota (prefix)
 -- ARGV     step_us; then for each task: id, queue, priority, ready_at_us or "", status while delayed, 1 if it was
 --          restored (it counts to no epoch then) or 0, n, n fields and values of its hash
 -- RETURNS  {"enqueued", 1 or 0 for each task}

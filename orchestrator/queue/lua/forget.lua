@@ -1,5 +1,6 @@
 -- Forget tasks that the caller still leases. Nobody is told, and nothing keeps them from being queued again at once.
--- KEYS     leases, tasks (prefix), lock (prefix), steps (prefix)
+-- WITH     counting, holding, ceilings
+-- KEYS     leases, tasks (prefix), lock (prefix), steps (prefix), quota (prefix), queue (prefix), pending (prefix)
 -- ARGV     worker; then for each lease: id, fence
 -- RETURNS  {"forgotten", ids}
 local worker, reply = ARGV[1], { "forgotten" }
@@ -13,4 +14,6 @@ for at = 2, #ARGV, 2 do
     reply[#reply + 1] = id
   end
 end
+local gone = { unpack(reply, 2) }
+leave(KEYS[5], gone, KEYS[6], KEYS[7])
 return reply

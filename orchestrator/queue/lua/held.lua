@@ -1,5 +1,6 @@
 -- All that is known of one task, with the records of it that Postgres does not have yet.
--- KEYS     scheduled, pending (prefix), tasks (prefix), outbox
+-- WITH     holding
+-- KEYS     scheduled, pending (prefix), tasks (prefix), outbox, quota (prefix)
 -- ARGV     id
 -- RETURNS  {"held", due_at_us or nil, score or nil, record of its insert or nil, record of its end or nil, {task,
 --          payload, crashes, status, attempt, lease, progress, ended}} | {"unknown"}
@@ -11,5 +12,8 @@ local function owed(place)
   local found = place and redis.call("XRANGE", KEYS[4], place, place)[1]
   return found and found[2][10]
 end
-local due, score = redis.call("ZSCORE", KEYS[1], id), redis.call("ZSCORE", named(KEYS[2], facts(row[1])[1]), id)
+local known = facts(row[1])
+local due, score = redis.call("ZSCORE", KEYS[1], id), redis.call("ZSCORE", named(KEYS[2], known[1]), id)
+local kept_back = not score and held_at(KEYS[5], id, known)
+score = kept_back and kept_back[1] or score
 return { "held", due, score, owed(places[1]) or false, owed(places[2]) or false, row }

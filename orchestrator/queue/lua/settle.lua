@@ -1,7 +1,8 @@
 -- End leases that are still the worker's: forget final tasks, put the others aside or back in order; count. With
 -- records for the outbox, a final task is remembered until Postgres has its record.
+-- WITH     counting, holding, ceilings
 -- KEYS     leases, scheduled, queue (prefix), pending (prefix), queues, epoch, control, tasks (prefix),
---          lock (prefix), live (prefix), counters (prefix), outbox, steps (prefix)
+--          lock (prefix), live (prefix), counters (prefix), outbox, steps (prefix), quota (prefix)
 -- ARGV     worker, number of tasks, number of records (one for each task, or none); for each task: id, fence, status,
 --          attempt, n; each record; for each task that is kept (n > 0): queue, delay_us or "" for now or "over", score,
 --          n fields and values of its hash; then for each count: family, field, by
@@ -62,6 +63,7 @@ for nth, lock in ipairs(locks) do
 end
 if gone[1] then redis.call("UNLINK", unpack(gone)) end
 if ended[1] then redis.call("ZREM", KEYS[1], unpack(ended)) end
+leave(KEYS[14], ended, KEYS[3], KEYS[4])
 
 -- Last, because Redis with its memory full refuses a script that starts with a write that is not a removal.
 for count = at, #ARGV, 3 do

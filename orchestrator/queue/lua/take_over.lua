@@ -1,6 +1,7 @@
 -- Lease anew, under higher fences, tasks whose lease ran out. A lease that the task's hash knows
 -- nothing of (the queue was emptied) is removed, and its id handed back to be restored from Postgres.
--- KEYS     leases, epoch, tasks (prefix), lock (prefix)
+-- WITH     counting, holding, ceilings
+-- KEYS     leases, epoch, tasks (prefix), lock (prefix), quota (prefix), queue (prefix), pending (prefix)
 -- ARGV     worker, limit, hold_ms
 -- RETURNS  {"claimed", now_us, epoch, then for each task {task, payload, crashes, epoch, id, fence, attempt,
 --          score, fence of the run that was lost}, or the bare id of a removed lease} | {"no_epoch"}
@@ -27,6 +28,7 @@ for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", decimal(now_ms)
     row[5], row[6], row[7], row[8], row[9] = id, fence, tonumber(row[5]), tonumber(score), lost
     reply[#reply + 1] = row
   else
+    leave(KEYS[5], { id }, KEYS[6], KEYS[7])
     reply[#reply + 1] = id
   end
 end

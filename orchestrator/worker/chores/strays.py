@@ -1,8 +1,9 @@
 """The chore that looks the other way round: what Redis holds and Postgres has ended is dropped.
 
 Strays come from a cancellation while Redis was away, and from a process that died between its commit and its word to
-Redis. The leased ones are all looked at each time, the waiting ones in pages. One is dropped at the second look: for
-a moment, between the commit of an ending and the word to Redis, every task is one.
+Redis. The leased ones are all looked at each time, the waiting ones in pages, of the held ones those that come next.
+One is dropped at the second look: for a moment, between the commit of an ending and the word to Redis, every task is
+one.
 """
 
 from orchestrator.domain.ids import TaskId
@@ -32,7 +33,7 @@ class Strays:
         """The next page of each queue, as many of each; after its end a queue begins anew."""
         names = await self._runtime.queue.names()
         share = _PAGE // max(1, len(names)) + 1
-        ids: list[TaskId] = []
+        ids = await self._runtime.queue.first_held(_PAGE)
         for name in names:
             first = self._places.get(name, 0)
             page = await self._runtime.queue.pending(name, first, share)

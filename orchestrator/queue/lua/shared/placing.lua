@@ -1,11 +1,15 @@
 -- How tasks are put in order, or aside until due. The scripts that do so begin alike:
 -- KEYS     queue (prefix), pending (prefix), scheduled, queues, epoch, tick, control, tasks (prefix), lock (prefix),
---          leases
+--          leases, quota (prefix)
 -- ARGV     as of enqueue
 local step, now = tonumber(ARGV[1]), now_us()
 local epoch = redis.call("HGET", KEYS[5], "epoch") or "0"
 local first = math.max(now, tonumber(redis.call("GET", KEYS[6]) or 0) + 1)
 local tick, places, fresh = first, {}, {}
+
+local function placed(id, known)
+  return redis.call("ZSCORE", named(KEYS[2], known[1]), id) or held_at(KEYS[11], id, known)
+end
 
 -- Whether the queue holds the task whose arguments start here, and whether it remembers one that is over. One that is
 -- restored and stands nowhere is not held either: Redis threw the order away.
@@ -17,7 +21,7 @@ local function keeps(at)
   local over = redis.call("HEXISTS", task, "record") == 1
     or ARGV[at + 5] == "1" and not fresh[id] and not redis.call("ZSCORE", KEYS[3], id)
       and not redis.call("ZSCORE", KEYS[10], id)
-      and not redis.call("ZSCORE", named(KEYS[2], facts(redis.call("HGET", task, "task"))[1]), id)
+      and not placed(id, facts(redis.call("HGET", task, "task")))
   return not over, over
 end
 

@@ -1,0 +1,93 @@
+"""A tenant's limits as people set them: replaced whole, refused where they make no sense, money as in the budget."""
+
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from app import shapes
+from tests.api.command_line import aurea
+from tests.api.door import Door
+
+NONE = {"tasks_per_day": None, "running": None, "queued": None}
+EMPTY = {**NONE, "usd_per_day": None, "requests_per_minute": None, "types": {}}
+
+
+async def test_limits_are_set_whole_and_shown(door: Door) -> None:
+    assert (await door.http.get("/tenants/acme")).json() == {"id": "acme", **EMPTY}
+    types = {"greet": {"running": 1, "queued": 0}, "http_request": {}}
+    wanted = {"tasks_per_day": 100, "running": 4, "queued": None, "usd_per_day": 5, "requests_per_minute": 600}
+    answer = await door.http.put("/tenants/acme", json={**wanted, "types": types})
+    own = {"greet": {"tasks_per_day": None, "running": 1, "queued": 0}}
+    assert (answer.status_code, answer.json()) == (200, {"id": "acme", **wanted, "usd_per_day": 5.0, "types": own})
+    assert (await door.http.get("/tenants/acme")).json() == answer.json()
+    shapes.Tenant.model_validate(answer.json(), strict=True, extra="forbid")
+    assert (await door.http.put("/tenants/acme", json={"running": 2})).json() == {"id": "acme", **EMPTY, "running": 2}
+    assert (await door.http.get("/tenants/other")).json() == {"id": "other", **EMPTY}
+
+
+async def test_its_money_is_that_of_the_budget(door: Door) -> None:
+    await door.http.put("/tenants/default", json={"usd_per_day": 3})
+    assert (await door.http.get("/budget")).json()["limit_usd"] == 3
+    await door.http.put("/budget", json={"usd_per_day": 7})
+    assert (await door.http.get("/tenants/default")).json()["usd_per_day"] == 7
+    await door.http.put("/tenants/default", json={})
+    assert (await door.http.get("/budget")).json()["limit_usd"] is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "pointer"),
+    [
+        ({"tasks_a_day": 1}, "/tasks_a_day"),
+        ({"running": -1}, "/running"),
+        ({"running": 1.5}, "/running"),
+        ({"running": "4"}, "/running"),
+        ({"running": True}, "/running"),
+        ({"queued": 10**13}, "/queued"),
+        ({"requests_per_minute": 0}, "/requests_per_minute"),
+        ({"usd_per_day": -1}, "/usd_per_day"),
+        ({"types": {"greet": {"usd_per_day": 1}}}, "/types/greet/usd_per_day"),
+        ({"types": {"greet": {"running": -1}}}, "/types/greet/running"),
+        ({"types": []}, "/types"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_and_changes_nothing(door: Door, limits: Any, pointer: str) -> None:
+    await door.http.put("/tenants/acme", json={"running": 2})
+    answer = await door.http.put("/tenants/acme", json={"tasks_per_day": 1, **limits})
+    assert answer.status_code == 422, answer.text
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+    assert (await door.http.get("/tenants/acme")).json() == {"id": "acme", **EMPTY, "running": 2}
+
+
+@pytest.mark.parametrize("name", ["a" * 65, "a b", "a%0A", "%00"])
+async def test_what_is_no_tenant_is_refused(door: Door, name: str) -> None:
+    assert (await door.http.get(f"/tenants/{name}")).status_code == 422
+    assert (await door.http.put(f"/tenants/{name}", json={})).status_code == 422
+
+
+def test_the_command_line_changes_what_is_named_and_leaves_the_rest(httpserver: HTTPServer) -> None:
+    before = {**EMPTY, "running": 4, "types": {"greet": {**NONE, "queued": 3}}}
+    sent: list[Any] = []
+
+    def put(request: Request) -> Response:
+        sent.append(request.json)
+        return Response(request.data, content_type="application/json")
+
+    httpserver.expect_request("/tenants/acme", method="GET").respond_with_json({"id": "acme", **before})
+    httpserver.expect_request("/tenants/acme", method="PUT").respond_with_handler(put)
+    changes = ("running=none", "usd_per_day=2.5", "greet.running=1", "--json")
+    result = aurea(httpserver, "tenants", "set", "acme", *changes)
+    assert result.exit_code == 0, result.output
+    types = {"greet": {**NONE, "queued": 3, "running": 1}}
+    assert sent == [{**before, "running": None, "usd_per_day": 2.5, "types": types}]
+    shown = aurea(httpserver, "tenants", "show", "acme")
+    assert [line.split("\t") for line in shown.stdout.splitlines()] == [
+        ["acme", "", "4", "", "", ""], ["acme: greet", "", "", "3", "", ""],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", ["running", "running=", "running=many", "speed=1", "greet.usd_per_day=1"])
+def test_the_command_line_says_what_it_cannot_read(httpserver: HTTPServer, limit: str) -> None:
+    httpserver.expect_request("/tenants/acme", method="GET").respond_with_json({"id": "acme", **EMPTY})
+    assert aurea(httpserver, "tenants", "set", "acme", limit).exit_code == 2

@@ -111,8 +111,8 @@ class Identities:
             yield watched.ended
         finally:
             watched.watchers -= 1
-            if not watched.watchers:
-                self._watched.pop(key_id, None)
+            if not watched.watchers and self._watched.get(key_id) is watched:
+                del self._watched[key_id]
 
     async def _known(self, key_id: str) -> ApiKey | None:
         entry = self._entries.get(key_id)

@@ -9,6 +9,7 @@ from orchestrator.domain.api_key import ApiKey
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.principal import Scope
 
+_KNOWN = {scope.value: scope for scope in Scope}
 _MOMENTS = ("created_at", "expires_at", "revoked_at")
 
 
@@ -32,8 +33,9 @@ def write_copy(key: ApiKey) -> bytes:
 
 
 def read_copy(copy: bytes) -> ApiKey:
+    """A scope that this version does not know gives nothing."""
     fields: dict[str, Any] = orjson.loads(copy)
     moments = {name: fields[name] and datetime.fromisoformat(fields[name]) for name in _MOMENTS}
-    scopes = frozenset(Scope(name) for name in fields["scopes"])
+    scopes = frozenset(_KNOWN[name] for name in fields["scopes"] if name in _KNOWN)
     tenant = Tenant(fields["tenant"])
     return ApiKey(**{**fields, **moments, "tenant": tenant, "hash": bytes.fromhex(fields["hash"]), "scopes": scopes})

@@ -2,8 +2,10 @@
 
 import re
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -11,8 +13,10 @@ import pytest
 from orchestrator.domain.api_key import RANDOM_BYTES, ApiKey, Presented, mint, opens, parse
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.principal import Kind, Scope
+from orchestrator.operations.identities import Identities, _Entry
 from orchestrator.operations.key_copy import read_copy, write_copy
 from orchestrator.telemetry.redaction import redact
+from orchestrator.testing import FakeClock
 
 SCANNER = re.compile(r"\baur_(dev|test|prod)_[0-9A-Za-z]{8}_[0-9A-Za-z]{38}\b")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -91,6 +95,24 @@ def test_a_copy_says_what_the_row_said() -> None:
         expires_at=NOW + timedelta(days=1, microseconds=5), revoked_at=NOW, rotated_to="hgfedcba",
     )  # fmt: skip
     assert read_copy(write_copy(key)) == key
+
+
+def test_a_copy_of_a_later_version_gives_what_is_known_of_it() -> None:
+    assert read_copy(write_copy(KEY).replace(b'"tasks:read"', b'"tasks:read","moon:write"')) == KEY
+
+
+async def test_a_stream_that_ends_leaves_a_later_one_of_its_key_watched() -> None:
+    runtime: Any = SimpleNamespace(clock=FakeClock(NOW))
+    known = Identities(runtime)
+    known._entries[KEY.id] = _Entry(replace(KEY, revoked_at=NOW), 0.0)
+    with known._watch(KEY.id) as later_gone:
+        await known._look_after(KEY.id)
+        assert later_gone.is_set()
+        later = known._watch(KEY.id)
+        ended = later.__enter__()
+    await known._look_after(KEY.id)
+    assert ended.is_set()
+    later.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize(

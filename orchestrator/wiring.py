@@ -45,15 +45,14 @@ from orchestrator.queue.redis import RedisQueue
 from orchestrator.queue.server import RedisServer
 from orchestrator.queue.subscriptions import Subscriptions
 from orchestrator.runtime import Limits, Runtime, Standby, Store
-from orchestrator.sdk import Config
-from orchestrator.settings import Settings, environment
-from orchestrator.sources import BUILT_IN, read_sources
+from orchestrator.settings import Settings
 from orchestrator.telemetry import redaction
 from orchestrator.telemetry.counts import Counts
 from orchestrator.telemetry.reports import Reports, open_reports
 from orchestrator.telemetry.traces import Traces, open_traces, outgoing_headers
 from orchestrator.vault.master_keys import read_master_keys
 from orchestrator.vault.vault import Vault
+from orchestrator.withheld import handler_config, secrets_of
 from orchestrator.worker.chores import (
     api_keys,
     budget,
@@ -71,19 +70,6 @@ from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
 
 Role = Literal["api", "worker", "scheduler", "cron"]
-_WITHHELD = frozenset(
-    {
-        "DATABASE_URL",
-        "REDIS_URL",
-        "AUREA_API_TOKEN",
-        "AUREA_ENCRYPTION_KEYS",
-        "SUPABASE_JWT_SECRET",
-        *BUILT_IN.values(),
-        "AUREA_SIGNING_SECRETS",
-        "AUREA_ARTIFACTS_ACCESS_KEY_ID",
-        "AUREA_ARTIFACTS_SECRET_ACCESS_KEY",
-    }
-)
 VERSION = version("aurea-orchestrator")
 
 
@@ -95,7 +81,7 @@ async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False
     RedisEvicts or HandlerBroken.
     """
     crash.arm(settings.aurea_crash_at)
-    redaction.know(_secrets(settings))
+    redaction.know(secrets_of(settings))
     async with AsyncExitStack() as closing:
         runtime = await _open(settings, role, closing, isolated)
         runtime.subscriptions.start()
@@ -123,10 +109,9 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
     commands, blocking = connect(redis_url, settings.aurea_namespace)
     closing.push_async_callback(commands.aclose)
     closing.push_async_callback(blocking.aclose)
-    server = RedisServer(commands)
+    server, subscriptions = RedisServer(commands), Subscriptions(commands, keys)
     with suppress(Unavailable):  # it is looked at again by /health
         await server.refuse_eviction()
-    subscriptions = Subscriptions(commands, keys)
     closing.push_async_callback(subscriptions.stop)
     clock = SystemClock()
     http, models, artifacts = _open_outside(settings, clock, closing)
@@ -148,7 +133,7 @@ async def _open(settings: Settings, role: Role, closing: AsyncExitStack, isolate
         http=http,
         models=models,
         artifacts=artifacts,
-        config=_handler_config(settings),
+        config=handler_config(settings),
         limits=_limits(settings),
         signer=Signer(tuple(secret.get_secret_value() for secret in settings.aurea_signing_secrets)),
         private_hosts=Allowed(settings.aurea_allow_private_hosts),
@@ -242,24 +227,9 @@ def _connections(settings: Settings) -> tuple[Queue, Presence, Callable[[], Awai
     return RedisQueue(commands, blocking, keys, _step_us(settings)), Presence(commands, keys), close
 
 
-def _handler_config(settings: Settings) -> Config:
-    """What handlers may read: the environment without the keys to our own stores and doors."""
-    withheld = _WITHHELD | read_sources(settings.webhook_rules).variables
-    values = {name: value for name, value in environment().items() if name not in withheld}
-    rules = settings.aurea_webhook_rules
-    return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})
-
-
 def _open_vault(settings: Settings) -> Vault:
     keys = _revealed(settings.aurea_encryption_keys)
     return Vault(read_master_keys(keys) if keys else (), settings.aurea_encrypt_tenants)
-
-
-def _secrets(settings: Settings) -> list[str]:
-    """Everything that nobody is to read: the settings of that type, and variables with such a name."""
-    typed = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
-    typed += [secret.get_secret_value() for secret in settings.aurea_signing_secrets]
-    return typed + [value for name, value in environment().items() if redaction.names_secret(name)]
 
 
 def _limits(settings: Settings) -> Limits:

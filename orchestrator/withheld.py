@@ -1,0 +1,38 @@
+"""Secrets of a process: which of its variables handlers never see, and what is hidden wherever it turns up."""
+
+from pydantic import SecretStr
+
+from orchestrator.sdk import Config
+from orchestrator.settings import Settings, environment
+from orchestrator.sources import BUILT_IN, read_sources
+from orchestrator.telemetry import redaction
+
+_WITHHELD = frozenset(
+    {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "AUREA_API_TOKEN",
+        "AUREA_ENCRYPTION_KEYS",
+        "SUPABASE_JWT_SECRET",
+        "SUPABASE_SERVICE_ROLE_KEY",
+        *BUILT_IN.values(),
+        "AUREA_SIGNING_SECRETS",
+        "AUREA_ARTIFACTS_ACCESS_KEY_ID",
+        "AUREA_ARTIFACTS_SECRET_ACCESS_KEY",
+    }
+)
+
+
+def handler_config(settings: Settings) -> Config:
+    """What handlers may read: the environment without the keys to our own stores and doors."""
+    withheld = _WITHHELD | read_sources(settings.webhook_rules).variables
+    values = {name: value for name, value in environment().items() if name not in withheld}
+    rules = settings.aurea_webhook_rules
+    return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Everything that nobody is to read: the settings of that type, and variables with such a name."""
+    typed = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    typed += [secret.get_secret_value() for secret in settings.aurea_signing_secrets]
+    return typed + [value for name, value in environment().items() if redaction.names_secret(name)]

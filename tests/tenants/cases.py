@@ -17,8 +17,14 @@ class Names:
 
     own: str
     """A task of the caller's."""
+    own_subscription: str
     task: str
     file: str
+    subscription: str
+    told_task: str
+    """That tells a subscription of something."""
+    delivery: str
+    api_key: str
     key: str
     word: str
     queue: str
@@ -26,7 +32,8 @@ class Names:
     @property
     def told(self) -> tuple[str, ...]:
         """What an answer may repeat."""
-        return (self.task.upper(), self.task, self.file, self.key, self.word, self.queue)
+        things = (self.file, self.subscription, self.told_task, self.delivery, self.api_key)
+        return (self.task.upper(), self.task, *things, self.key, self.word, self.queue)
 
 
 Request = tuple[str, str, dict[str, Any]]
@@ -66,8 +73,11 @@ CREATED = frozenset({"tasks_create", "tasks_create_batch"})
 """Their answers name a new task, so its id and its moments differ."""
 
 PLAIN = frozenset(
-    {"queues_list", "handlers_list", "budget_show", "budget_set", "workers_list", "agents_count", "metrics_scrape"}
-)
+    {
+        "queues_list", "handlers_list", "budget_show", "budget_set", "workers_list", "agents_count", "metrics_scrape",
+        "keys_create", "subscriptions_create", "callbacks_rotate", "tenants_show", "tenants_set",
+    }
+)  # fmt: skip
 """They are given no name; what they tell must be free of another tenant's."""
 
 CASES: dict[str, list[Case]] = {
@@ -112,6 +122,28 @@ CASES: dict[str, list[Case]] = {
         post("/dead/replay", lambda names: {"filter": {"fingerprint": names.word}}),
         post("/dead/replay", lambda names: {"filter": {"type": "greet", "fingerprint": names.word}}),
     ],
+    "keys_list": [get("/keys"), get("/keys", cursor="{cursor}")],
+    "subscriptions_list": [get("/subscriptions")],
+    "subscriptions_show": [get("/subscriptions/{subscription}")],
+    "subscriptions_deliveries": [
+        get("/subscriptions/{subscription}/deliveries"),
+        get("/subscriptions/{own_subscription}/deliveries"),
+        get("/subscriptions/{own_subscription}/deliveries", cursor="{cursor}"),
+    ],
+    "deliveries_list": [
+        get("/deliveries"),
+        get("/deliveries", cursor="{cursor}"),
+        get("/deliveries", source="{word}"),
+        get("/deliveries", event="{word}"),
+    ],
+    "deliveries_show": [get("/deliveries/{delivery}")],
+    "audit_list": [
+        get("/audit", action="tasks_create", target="{task}"),
+        get("/audit", action="subscriptions_create", target="{subscription}"),
+        get("/audit", actor="{word}"),
+    ],
+    "tenants_show": [get("/tenants/theirs")],
+    "tenants_set": [lambda _: ("PUT", "/tenants/theirs", {"json": {"running": 1}})],
     "queues_list": [get("/queues")],
     "queues_pause": [post("/queues/{queue}/pause")],
     "queues_resume": [post("/queues/{queue}/resume")],
@@ -121,6 +153,21 @@ CASES: dict[str, list[Case]] = {
     "workers_list": [get("/workers")],
     "agents_count": [get("/agents/count")],
     "metrics_scrape": [get("/metrics")],
+    "keys_create": [post("/keys", lambda _: {"name": "mine", "scopes": ["tasks:read"]})],
+    "keys_rotate": [post("/keys/{api_key}/rotate", lambda _: {"overlap_seconds": 60})],
+    "keys_revoke": [lambda names: ("DELETE", f"/keys/{names.api_key}", {})],
+    "callbacks_rotate": [post("/callbacks/secret")],
+    "subscriptions_create": [post("/subscriptions", lambda _: {"url": "https://example.com/mine"})],
+    "subscriptions_enable": [post("/subscriptions/{subscription}/enable")],
+    "subscriptions_rotate": [post("/subscriptions/{subscription}/rotate")],
+    "subscriptions_test": [post("/subscriptions/{subscription}/test")],
+    "subscriptions_replay": [
+        post("/subscriptions/{subscription}/replay", lambda _: {"since": "2026-01-01T00:00:00Z"}),
+        post("/subscriptions/{own_subscription}/replay", lambda names: {"ids": [names.told_task]}),
+        post("/subscriptions/{own_subscription}/replay", lambda names: {"ids": [names.task]}),
+    ],
+    "subscriptions_delete": [lambda names: ("DELETE", f"/subscriptions/{names.subscription}", {})],
+    "deliveries_redeliver": [post("/deliveries/{delivery}/redeliver")],
     "tasks_cancel": [post("/tasks/{task}/cancel")],
     "tasks_retry": [
         post("/tasks/{task}/retry"),

@@ -18,7 +18,9 @@ async def world(
     database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     monkeypatch.setattr(deps, "admin", lambda tenant: Principal(tenant, Kind.KEY, "key-1", GRANTABLE))
-    async with open_door(database_url, redis_url, aurea_home=tmp_path) as door:
+    async with open_door(
+        database_url, redis_url, aurea_home=tmp_path, aurea_signing_secrets=("a master secret of the tests: matrix",)
+    ) as door:
         filled = await populate(door)
         await announce(filled)
         yield filled

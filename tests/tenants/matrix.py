@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Collection
+from dataclasses import astuple
 from datetime import UTC, datetime
 
 import httpx2
@@ -37,7 +38,12 @@ async def leaks(world: World, states: Collection[str]) -> list[str]:
 async def _learned(world: World, operation: str, case: Case, state: str) -> str:
     theirs, nobodys = named(world, state), twinned(world, state)
     got = await learned(world, operation, case, theirs)
-    secret = [CANARY, *world.theirs.values(), *([] if operation in _OF_QUEUES else [QUEUE])]
+    secret = [
+        CANARY,
+        *world.theirs.values(),
+        *astuple(world.things[THEIRS]),
+        *([] if operation in _OF_QUEUES else [QUEUE]),
+    ]
     if any(word in got for word in secret):
         return f"it tells {got[:600]}"
     if operation in PLAIN:
@@ -47,18 +53,24 @@ async def _learned(world: World, operation: str, case: Case, state: str) -> str:
 
 
 def named(world: World, state: str) -> Names:
-    own = world.mine["succeeded"]
-    return Names(own, world.theirs[state], world.files[THEIRS], f"{CANARY}-{state}", CANARY, f"{QUEUE}-{state}")
+    own, things = world.mine["succeeded"], world.things[THEIRS]
+    return Names(
+        own, world.things[MINE].subscription, world.theirs[state], things.file, things.subscription, things.told_task,
+        things.delivery, things.api_key, f"{CANARY}-{state}", CANARY, f"{QUEUE}-{state}",
+    )  # fmt: skip
 
 
 def twinned(world: World, state: str) -> Names:
     """Names of nothing that stand where theirs stand, in the order of ids as well."""
-    task, file = _twin(world.theirs[state]), _twin(world.files[THEIRS])
-    return Names(world.mine["succeeded"], task, file, f"{_NOBODY}-{state}", _NOBODY, f"{_NO_QUEUE}-{state}")
+    theirs = named(world, state)
+    twins = [_twin(each) for each in (theirs.task, *astuple(world.things[THEIRS]))]
+    words = (f"{_NOBODY}-{state}", _NOBODY, f"{_NO_QUEUE}-{state}")
+    return Names(theirs.own, theirs.own_subscription, *twins, *words)
 
 
 def _twin(task_id: str) -> str:
-    return f"{task_id[:-1]}{int(task_id[-1], 16) ^ 1:x}"
+    last = task_id[-1]
+    return f"{task_id[:-1]}{int(last, 16) ^ 1:x}" if last in "0123456789abcdef" else f"{task_id[:-1]}0"
 
 
 async def learned(world: World, operation: str, case: Case, names: Names) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import redis
 
+from orchestrator.domain.delivery import Arrival
 from orchestrator.domain.events import EventKind
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.outcome import Failed, Parked, Succeeded, decide
@@ -14,6 +15,7 @@ from orchestrator.domain.steps import Step, StepKind, Wait
 from orchestrator.domain.task import Claim, TaskError
 from orchestrator.operations.artifact import keep
 from orchestrator.operations.park import park
+from orchestrator.operations.receive import receive
 from orchestrator.operations.record import begin_steps, save_step
 from orchestrator.operations.request import Origin, TaskRequest
 from tests.api.door import WORKER, Door, end, say
@@ -27,12 +29,23 @@ TENANT_TABLES = "select distinct table_name from information_schema.columns wher
 
 
 @dataclass
+class Things:
+    """What a tenant has besides tasks: their ids."""
+
+    file: str
+    subscription: str
+    told_task: str
+    delivery: str
+    api_key: str
+
+
+@dataclass
 class World:
     door: Door
     mine: dict[str, TaskId] = field(default_factory=dict)
     theirs: dict[str, TaskId] = field(default_factory=dict)
     """Tasks by how they stand."""
-    files: dict[Tenant, str] = field(default_factory=dict)
+    things: dict[Tenant, Things] = field(default_factory=dict)
     running: dict[Tenant, Claim] = field(default_factory=dict)
 
     async def ask(self, tenant: Tenant, method: str, path: str, **given: Any) -> httpx2.Response:
@@ -84,12 +97,26 @@ async def _fill(world: World, tenant: Tenant, tasks: dict[str, TaskId], word: st
     await save_step(runtime, running, word, f'"{word}"'.encode())
     succeeded = await run("succeeded")
     await say(runtime, succeeded, EventKind.LOG, {"text": word, "fields": {}})
-    world.files[tenant] = (await keep(runtime, succeeded, word, word.encode(), "text/plain", "content")).id
+    file = await keep(runtime, succeeded, word, word.encode(), "text/plain", "content")
+    world.things[tenant] = await _have(world, tenant, word, file.id)
     await end(runtime, succeeded, Succeeded(f'"{word}"'.encode()))
     await end(runtime, await run("failed"), Failed(TaskError("Boom", word, retryable=False, fingerprint=word)))
     await submit("cancelled")
     assert (await world.ask(tenant, "POST", f"/tasks/{tasks['cancelled']}/cancel")).status_code == 200
     await _park(world, tenant, await run("waiting"), tasks, word)
+
+
+async def _have(world: World, tenant: Tenant, word: str, file: str) -> Things:
+    """A key, a subscription that was told something, and a delivery."""
+    desk = world.door.app.state.desk
+    key = await world.ask(tenant, "POST", "/keys", json={"name": word, "scopes": ["tasks:read"]})
+    asked = {"url": f"https://example.com/{word}", "description": word}
+    subscription = (await world.ask(tenant, "POST", "/subscriptions", json=asked)).json()["id"]
+    told = (await world.ask(tenant, "POST", f"/subscriptions/{subscription}/test")).json()["id"]
+    arrival = Arrival(word, f"{word}-1", word, "hmac", 0)
+    await receive(desk.runtime, desk.intake, arrival, {}, {"text": word}, Origin(tenant, always=True))
+    (delivery,) = (await world.ask(tenant, "GET", "/deliveries")).json()["items"]
+    return Things(file, subscription, told, delivery["id"], key.json()["id"])
 
 
 async def _park(world: World, tenant: Tenant, parent: Claim, tasks: dict[str, TaskId], word: str) -> None:

@@ -130,7 +130,9 @@ async def test_what_a_supabase_project_grants_by_default_is_taken_back(own_serve
 
 async def test_who_may_not_join_the_roles_is_told_so(owned_url: str, own_servers: Servers) -> None:
     admin = await asyncpg.connect(own_servers.postgres.url)
-    await admin.execute("create role aurea_app; create role aurea_system")
-    await admin.close()
+    await admin.execute("create role aurea_app nologin noinherit; create role aurea_system nologin noinherit")
     with pytest.raises(NotStarted, match='permission denied to grant role "aurea_app"'):
         await migrate(owned_url)
+    await admin.execute("grant aurea_app, aurea_system to keeper; alter role keeper nocreaterole")
+    assert await migrate(owned_url), "an administrator has prepared it"
+    await admin.close()

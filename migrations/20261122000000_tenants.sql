@@ -63,6 +63,19 @@ begin
   end loop;
 end $$;
 
+-- The same for functions: what is in this schema can be called from outside there, unless it is taken away.
+create function orchestrator_close(target regprocedure) returns void language plpgsql set search_path = '' as $$
+declare
+  browser text;
+begin
+  execute format('revoke execute on function %s from public', target);
+  foreach browser in array array['anon', 'authenticated'] loop
+    if to_regrole(browser) is not null then
+      execute format('revoke execute on function %s from %I', target, browser);
+    end if;
+  end loop;
+end $$;
+
 -- Put the wall around a table that has a column `tenant`.
 create function orchestrator_guard(target regclass) returns void language plpgsql set search_path = '' as $$
 begin
@@ -114,18 +127,9 @@ select
   orchestrator_show('orchestrator_events', 'task_id, fence, number, tenant, kind, data, at'),
   orchestrator_show('orchestrator_artifacts', 'id, task_id, tenant, name, content_type, size_bytes, created_at');
 
--- On Supabase whatever is in this schema can be called from outside, unless it is taken away.
-do $$
-declare
-  browser text;
-begin
-  revoke execute on function orchestrator_guard(regclass), orchestrator_shut(regclass), orchestrator_show(regclass, text)
-    from public;
-  foreach browser in array array['anon', 'authenticated'] loop
-    if to_regrole(browser) is not null then
-      execute format('revoke execute on function orchestrator_guard(regclass), orchestrator_shut(regclass), '
-        'orchestrator_show(regclass, text) from %I', browser);
-    end if;
-  end loop;
-  grant execute on function orchestrator_tenant() to public;
-end $$;
+select orchestrator_close(target::regprocedure)
+from unnest(array[
+  'orchestrator_guard(regclass)', 'orchestrator_shut(regclass)', 'orchestrator_show(regclass, text)',
+  'orchestrator_close(regprocedure)'
+]) as ours (target);
+grant execute on function orchestrator_tenant() to public;

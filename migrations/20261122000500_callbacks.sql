@@ -133,3 +133,13 @@ end $$;
 create trigger judge after update of status on orchestrator_tasks for each row
   when (new.type = 'webhook_deliver' and old.status < 'succeeded' and new.status in ('succeeded', 'failed'))
   execute function orchestrator_judge();
+
+select orchestrator_close(target::regprocedure)
+from unnest(array[
+  'orchestrator_moment(timestamptz)', 'orchestrator_told(orchestrator_tasks)',
+  'orchestrator_told_result(orchestrator_tasks)', 'orchestrator_call_back()', 'orchestrator_announce()',
+  'orchestrator_judge()'
+]) as ours (target);
+grant execute on function
+  orchestrator_moment(timestamptz), orchestrator_told(orchestrator_tasks), orchestrator_told_result(orchestrator_tasks)
+to aurea_app, aurea_system;

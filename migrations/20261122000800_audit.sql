@@ -71,15 +71,7 @@ begin
   end loop;
 end $$;
 
--- On Supabase whatever is in this schema can be called from outside, unless it is taken away.
-do $$
-declare
-  other text;
-begin
-  foreach other in array array['public', 'anon', 'authenticated'] loop
-    if other = 'public' or to_regrole(other) is not null then
-      execute format('revoke execute on function orchestrator_audit_append, orchestrator_audit_is_kept from %s', other);
-    end if;
-  end loop;
-  grant execute on function orchestrator_audit_append to aurea_system;
-end $$;
+select
+  orchestrator_close('orchestrator_audit_append(jsonb, boolean)'),
+  orchestrator_close('orchestrator_audit_is_kept()');
+grant execute on function orchestrator_audit_append(jsonb, boolean) to aurea_system;

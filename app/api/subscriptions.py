@@ -114,12 +114,14 @@ async def rotate(wanted: SubscriptionIdOf, principal: PrincipalOf, runtime: Runt
 
 
 @router.post("/callbacks/secret", operation_id="callbacks_rotate", response_model=shapes.Secret)
-async def rotate_callbacks(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+async def rotate_callbacks(request: Request, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Make a new secret for what goes to the `callback_url`s of the tenant's tasks, and show it.
 
     For 24 hours the one before, if there was one, signs as well.
     """
-    return answer({"secret": await subscribing.rotate_callbacks(runtime, principal.tenant)})
+    secret = await subscribing.rotate_callbacks(runtime, principal.tenant)
+    tell(request, "callbacks")
+    return answer({"secret": secret})
 
 
 def _check_types(types: Sequence[str], known: Sequence[str]) -> None:

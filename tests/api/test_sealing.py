@@ -12,7 +12,7 @@ from orchestrator.domain.events import EventKind
 from orchestrator.domain.outcome import Succeeded
 from orchestrator.sdk import Config
 from orchestrator.settings import read_settings
-from orchestrator.wiring import _handler_config
+from orchestrator.withheld import handler_config
 from tests.api.door import Door, claim, end, fail, open_door, say, succeed
 
 CANARY = "canary-4711-sings"
@@ -125,5 +125,5 @@ async def test_the_command_seals_everything_anew_and_says_what_is_left(database_
 
 def test_handlers_are_not_given_the_keys(monkeypatch: Any) -> None:
     monkeypatch.setenv("AUREA_ENCRYPTION_KEYS", K1)
-    config: Config = _handler_config(read_settings())
+    config: Config = handler_config(read_settings())
     assert "AUREA_ENCRYPTION_KEYS" not in config.values

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote
@@ -16,11 +17,14 @@ from orchestrator.telemetry.redaction import names_secret
 from orchestrator.telemetry.spans import Spans
 from orchestrator.testing import TaskRun
 
+_SPELLED = {"aurea_encryption_keys": f"k1:{b64encode(b'canary-of-the-encryption-keys-q7').decode()}"}
+"""Those that are refused when they are not spelled as such."""
 PLANTED = {
     name.upper(): f"canary-of-{name}-q7Zx"
     for name, field in Settings.model_fields.items()
-    if "SecretStr" in str(field.annotation) and not name.endswith("_url")
+    if "SecretStr" in str(field.annotation) and not name.endswith("_url") and name not in _SPELLED
 }
+PLANTED |= {name.upper(): spelled for name, spelled in _SPELLED.items()}
 """A value for every secret variable there is, none of them right."""
 
 _NEVER_WRITTEN = ("werkzeug", "httpx2", "httpcore2")

@@ -53,7 +53,7 @@ class Player:
         return Succeeded(orjson.dumps({"fence": str(claim.fence)}))
 
     async def _step(self, claim: Claim) -> None:
-        if "step" in await load_steps(self.runtime, claim.entry.id):
+        if "step" in await load_steps(self.runtime, claim.entry.tenant, claim.entry.id):
             return
         if not await save_step(self.runtime, claim, "step", b"1"):
             raise LeaseLost(claim.entry.id, claim.fence)

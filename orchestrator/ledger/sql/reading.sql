@@ -95,7 +95,7 @@ with counted as (
   order by count(*) desc, last_at desc
   limit $2::integer
 )
-select c.newest, c.fingerprint, c.type, c.count, coalesce(t.error ->> 'message', '') as message, c.last_at
+select c.newest::text, c.fingerprint, c.type, c.count, coalesce(t.error ->> 'message', '') as message, c.last_at
 from counted c
 join orchestrator_tasks t on t.id = c.newest
 order by c.count desc, c.last_at desc

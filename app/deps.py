@@ -67,6 +67,7 @@ async def authenticate(request: Request) -> Principal:
         raise
     know(request, principal)
     await desk.tolls.charge_principal(desk.runtime, request.scope, principal)
+    _check_tenant(request, principal)
     needed = NEEDED.get(request.scope["route"].operation_id)
     if needed is None or needed not in principal.scopes:
         raise Forbidden(needed)
@@ -80,14 +81,17 @@ async def _identify(request: Request) -> Principal:
     if scheme.lower() != b"bearer" or not sent:
         raise Unauthorized("send the header Authorization: Bearer <token>")
     sent = sent.strip()
-    tenant = headers.get(b"aurea-tenant")
     # First, so that an admin token of any shape is good and costs no more than this.
     if desk.token is not None and hmac.compare_digest(sent, desk.token.get_secret_value().encode()):
-        return admin(_tenant(tenant))
-    principal = await _by_shape(desk, sent.decode("latin-1"))
-    if tenant is not None and _tenant(tenant) != principal.tenant:
+        return admin(_tenant(headers.get(b"aurea-tenant")))
+    return await _by_shape(desk, sent.decode("latin-1"))
+
+
+def _check_tenant(request: Request, principal: Principal) -> None:
+    """Raises Forbidden for another's tenant in the header, which only admins may name."""
+    named = dict(request.scope["headers"]).get(b"aurea-tenant")
+    if named is not None and _tenant(named) != principal.tenant:
         raise Forbidden(Scope.ADMIN)
-    return principal
 
 
 async def _by_shape(desk: Desk, token: str) -> Principal:

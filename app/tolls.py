@@ -21,7 +21,7 @@ from orchestrator.operations.throttle import throttle
 from orchestrator.runtime import Runtime
 
 _FREE = "/livez"
-_OPEN = frozenset({"/health", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+_OPEN = frozenset({"/health", "/readyz", "/docs", "/openapi.json"})
 _HOOKS = "/webhooks/"
 _NOWHERE = "unknown"
 
@@ -95,7 +95,7 @@ class TollGate:
                 message["headers"] = [*message["headers"], *scope["state"]["tolls"]]
             await send(message)
 
-        if _is_open(scope):
+        if is_open(scope):
             state = scope["app"].state
             try:
                 await state.desk.tolls.charge_address(state.runtime, scope)
@@ -105,7 +105,8 @@ class TollGate:
         await self._app(scope, receive, told)
 
 
-def _is_open(scope: Scope) -> bool:
+def is_open(scope: Scope) -> bool:
+    """Whether a request is charged to its address before anybody looks at a token."""
     path = scope["path"]
     if path in _OPEN or path.startswith(_HOOKS):
         return True

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
 
+from orchestrator.domain.ids import is_tenant
 from orchestrator.vault import master_keys
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
@@ -43,6 +44,9 @@ def check_master_keys(value: object) -> object:
 
 
 def check_sealable(tenants: tuple[str, ...], given: ValidationInfo) -> tuple[str, ...]:
+    for name in tenants:
+        if name != "*" and not is_tenant(name):
+            raise ValueError(f"{name!r} names no tenant: write names between commas, or * for all")
     if "aurea_encryption_keys" in given.data:  # else they are wrong, and that is told
         master_keys.check_tenants(tenants, given.data["aurea_encryption_keys"])
     return tenants

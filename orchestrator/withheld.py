@@ -4,7 +4,7 @@ from pydantic import SecretStr
 
 from orchestrator.sdk import Config
 from orchestrator.settings import Settings, environment
-from orchestrator.sources import BUILT_IN, read_sources
+from orchestrator.sources import BUILT_IN, read_sources, split_secrets
 from orchestrator.telemetry import redaction
 
 _WITHHELD = frozenset(
@@ -12,6 +12,7 @@ _WITHHELD = frozenset(
         "DATABASE_URL",
         "REDIS_URL",
         "AUREA_API_TOKEN",
+        "AUREA_TOKEN",
         "AUREA_ENCRYPTION_KEYS",
         "SUPABASE_JWT_SECRET",
         "SUPABASE_SERVICE_ROLE_KEY",
@@ -32,7 +33,15 @@ def handler_config(settings: Settings) -> Config:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Everything that nobody is to read: the settings of that type, and variables with such a name."""
-    typed = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
-    typed += [secret.get_secret_value() for secret in settings.aurea_signing_secrets]
-    return typed + [value for name, value in environment().items() if redaction.names_secret(name)]
+    """Everything that nobody is to read: settings of that type, variables with such a name, secrets of sources.
+
+    A variable that holds several is there whole and in its parts.
+    """
+    values = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    values += [secret.get_secret_value() for secret in settings.aurea_signing_secrets]
+    sources = read_sources(settings.webhook_rules).variables
+    named = (value for name, value in environment().items() if name in sources or redaction.names_secret(name))
+    values += named
+    keys = settings.aurea_encryption_keys
+    parts = [key.partition(":")[2] for key in (keys.get_secret_value() if keys else "").split(",")]
+    return [*values, *(part for value in values for part in split_secrets(value)), *filter(None, parts)]

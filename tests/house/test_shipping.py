@@ -42,6 +42,18 @@ def test_deployments_run_verbs_that_exist() -> None:
             assert (ROOT / "cron" / f"{command.split()[2]}.py").is_file()
 
 
+def test_a_deployment_sets_a_variable_once_and_gives_every_process_what_it_needs() -> None:
+    services = yaml.safe_load((ROOT / "render.yaml").read_text())["services"]
+    given = {each["name"]: [one["key"] for one in each.get("envVars", ()) if "key" in one] for each in services}
+    for name, keys in given.items():
+        assert sorted(set(keys)) == sorted(keys), name
+    stores = {"REDIS_URL", "DATABASE_URL", "AUREA_ENCRYPTION_KEYS", "AUREA_ENCRYPT_TENANTS"}
+    signs = {"AUREA_SIGNING_SECRETS", "AUREA_WEBHOOK_RULES", "AUREA_ALLOW_PRIVATE_HOSTS"}
+    assert stores | signs <= set(given["aurea-api"])
+    assert stores | signs <= set(given["aurea-worker"])
+    assert stores <= set(given["aurea-scheduler"])
+
+
 def test_every_verb_loads_and_has_a_line_of_help() -> None:
     for verb in find_verbs().values():
         assert verb.load() is not None

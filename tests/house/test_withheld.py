@@ -1,0 +1,37 @@
+"""Secrets of a process: hidden wherever they turn up, whatever their variable is called and however many it holds."""
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from orchestrator.settings import read_settings
+from orchestrator.withheld import handler_config, secrets_of
+
+RULES = """
+[[sources]]
+name = "shop"
+scheme = "stripe"
+secret_variable = "SHOP_SIGNING"
+"""
+
+
+def test_every_secret_is_known_whole_and_in_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "webhooks.toml").write_text(RULES)
+    keys = [b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+    given = {
+        "AUREA_WEBHOOK_RULES": str(tmp_path / "webhooks.toml"),
+        "SHOP_SIGNING": "shop-secret-old, shop-secret-new",
+        "SLACK_SIGNING_SECRET": "slack-secret-old slack-secret-new",
+        "AUREA_SIGNING_SECRETS": f"{'m' * 40},{'n' * 40}",
+        "AUREA_ENCRYPTION_KEYS": f"k1:{keys[0]},k2:{keys[1]}",
+        "AUREA_TOKEN": "a-token-of-the-command-line",
+        "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_service",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    parts = {"shop-secret-old", "shop-secret-new", "slack-secret-new", "m" * 40, "n" * 40, *keys}
+    assert parts | {given["AUREA_TOKEN"], given["SUPABASE_SERVICE_ROLE_KEY"]} <= set(secrets_of(settings))
+    config = handler_config(settings)
+    assert [name for name in given if name != "AUREA_WEBHOOK_RULES" and name in config] == []

@@ -100,7 +100,8 @@ async def databases(servers: Servers) -> AsyncIterator[asyncpg.Connection]:
 async def database_url(servers: Servers, databases: asyncpg.Connection) -> AsyncIterator[str]:
     """A migrated, empty database for this test alone."""
     name = f"test_{next(NUMBERS)}"
-    await databases.execute(f"create database {name} template migrated")
+    # Copied file by file: going through the log, as is the default, takes twice as long, and dropping it four times.
+    await databases.execute(f"create database {name} template migrated strategy file_copy")
     yield servers.postgres.url.replace("/postgres?", f"/{name}?")
     await databases.execute(f"drop database {name} with (force)")
 

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
 
 import httpcore2
 import httpx2
@@ -49,11 +51,17 @@ def open_client(
     )
 
 
+@cache
+def _trust() -> SSLContext:
+    """Whom the clients of this process believe; reading the authorities takes longer than all else in opening one."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 class _Transport(httpx2.AsyncHTTPTransport):
     """httpx2's own transport over the guarded network."""
 
     def __init__(self, network: httpcore2.AsyncNetworkBackend, max_response_bytes: int) -> None:
-        tls = httpx2.create_ssl_context(trust_env=False)
+        tls = _trust()
         super().__init__(verify=tls, trust_env=False)
         # httpx2 has no argument for the backend; its pool is replaced before it opened anything.
         self._pool = httpcore2.AsyncConnectionPool(

@@ -120,10 +120,6 @@ def _tenant(header: bytes | None) -> Tenant:
     return parse_tenant(header.decode("latin-1"), "/headers/Aurea-Tenant")
 
 
-async def _tenant_id(tenant: Annotated[str, Path(alias="id", description="A tenant's name.")]) -> Tenant:
-    return parse_tenant(tenant, "/id")
-
-
 async def _runtime(request: Request) -> Runtime:
     return desk_of(request).runtime
 
@@ -132,14 +128,24 @@ async def _principal(request: Request) -> Principal:
     return await authenticate(request)
 
 
+RuntimeOf = Annotated[Runtime, Depends(_runtime)]
+PrincipalOf = Annotated[Principal, Depends(_principal)]
+
+
+# What is in the path is looked at once it is known who asks.
 async def _task_id(
+    _: PrincipalOf,
     task_id: Annotated[str, Path(alias="id", description="A task's id, a UUIDv7.", json_schema_extra=UUID)],
 ) -> TaskId:
     return parse_task_id(task_id)
 
 
-RuntimeOf = Annotated[Runtime, Depends(_runtime)]
-PrincipalOf = Annotated[Principal, Depends(_principal)]
+async def _tenant_id(
+    _: PrincipalOf, tenant: Annotated[str, Path(alias="id", description="A tenant's name.")]
+) -> Tenant:
+    return parse_tenant(tenant, "/id")
+
+
 TenantIdOf = Annotated[Tenant, Depends(_tenant_id)]
 TaskIdOf = Annotated[TaskId, Depends(_task_id)]
 Limit = Annotated[int, Query(ge=1, le=200)]

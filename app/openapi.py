@@ -60,7 +60,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {})
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         schemas = components.setdefault("schemas", {})
-        schemas.update(_bodies(app), Problem=_PROBLEM)
+        bodies = _bodies(app)
+        if doubled := schemas.keys() & bodies.keys():
+            raise ValueError(f"two models are called the same: {', '.join(sorted(doubled))}")
+        schemas.update(bodies, Problem=_PROBLEM)
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)  # FastAPI's own shape of refusals, which nothing here answers with
         for path, operations in document["paths"].items():

@@ -52,7 +52,7 @@ class Rotation(BaseModel):
     "/keys",
     operation_id="keys_create",
     status_code=201,
-    response_model=shapes.NewKey,
+    response_model=shapes.ShownKey,
     openapi_extra=Body(NewKey, {"name": "deployments", "scopes": ["tasks:read", "tasks:write"], "expires_at": None}),
 )
 async def create(request: Request, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
@@ -86,7 +86,7 @@ async def revoke(key_id: KeyId, principal: PrincipalOf, runtime: RuntimeOf) -> R
     "/keys/{id}/rotate",
     operation_id="keys_rotate",
     status_code=201,
-    response_model=shapes.NewKey,
+    response_model=shapes.ShownKey,
     openapi_extra=Body(Rotation, {"overlap_seconds": 3600}),
 )
 async def rotate(key_id: KeyId, request: Request, principal: PrincipalOf, runtime: RuntimeOf) -> Response:

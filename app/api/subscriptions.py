@@ -47,6 +47,7 @@ class NewSubscription(BaseModel):
 
 
 async def _subscription_id(
+    _: PrincipalOf,
     wanted: Annotated[str, Path(alias="id", description="A subscription's id, a UUIDv7.")],
 ) -> SubscriptionId:
     return SubscriptionId(parse_task_id(wanted))

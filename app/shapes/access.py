@@ -45,7 +45,7 @@ class Key(BaseModel):
     rotated_to: str | None = Field(description="The id of the key that replaces it.")
 
 
-class NewKey(Key):
+class ShownKey(Key):
     key: str = Field(description="The key itself, shown this once.")
 
 
@@ -75,17 +75,17 @@ class AuditLine(BaseModel):
     hash: str = Field(description="Over the line and the hash of the line before, as docs/security.md says.")
 
 
-class TypeLimits(BaseModel):
+class LimitsOfType(BaseModel):
     tasks_per_day: int | None
     running: int | None
     queued: int | None
 
 
-class Tenant(TypeLimits):
+class Tenant(LimitsOfType):
     id: str
     tasks_per_day: int | None = Field(description="Created in a day (UTC). Null for none, here and below.")
     running: int | None = Field(description="At once; more are held in their order.")
     queued: int | None = Field(description="Created and not begun, due later included.")
     usd_per_day: float | None = Field(description="For models; the same limit as in /budget.")
     requests_per_minute: int | None
-    types: dict[str, TypeLimits] = Field(description="Limits of single types of its tasks, beside those above.")
+    types: dict[str, LimitsOfType] = Field(description="Limits of single types of its tasks, beside those above.")

@@ -11,7 +11,7 @@ from orchestrator.ledger.migrate import migrate
 from orchestrator.telemetry.logs import configure
 from tests.api.live_server import serve
 from tests.conftest import start_servers
-from tests.fuzz.campaign import fuzz
+from tests.fuzz.campaign import WHOLE, fuzz
 
 
 async def main(examples: int, seed: int) -> int:
@@ -20,7 +20,7 @@ async def main(examples: int, seed: int) -> int:
     servers = start_servers(folder)
     try:
         await migrate(servers.postgres.url)
-        async with serve(servers.postgres.url, servers.valkey.url) as live:
+        async with serve(servers.postgres.url, servers.valkey.url, **WHOLE) as live:
             report = await fuzz(live, examples=examples, seed=seed)
     finally:
         servers.valkey.stop()

@@ -26,6 +26,8 @@ from orchestrator.runtime import Runtime
 from tests.api.door import TOKEN
 from tests.api.live_server import Live
 
+WHOLE = {"aurea_signing_secrets": ("a master secret of the tests: fuzzing",)}
+"""Settings without which a part of the API answers that it is not configured."""
 _WORKER = WorkerId("worker-1")
 _CONFIG = Path(__file__).with_name("schemathesis.toml")
 

@@ -44,9 +44,9 @@ class Call:
 
     @property
     def wrong(self) -> str:
-        """What is wrong with the reply; the other one's words are wrong in every reply."""
+        """What is wrong with the reply; the other one's words are wrong in every reply, and that it is busy in none."""
         other = WORDS[THEIRS if self.tenant == MINE else MINE].encode()
-        if other in self.received or (self.status and self.status != self.expected):
+        if other in self.received or self.status not in (0, self.expected, 503):
             return f"{self.tenant} {self.method} {self.path}: {self.status} {self.received[:300]!r}"
         return ""
 

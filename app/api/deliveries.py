@@ -4,10 +4,9 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from app import shapes
-from app.api.filters import Text
+from app.api.filters import PageQuery, Text
 from app.api.tasks import receipt_answer
 from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf, desk_of, origin_of
@@ -24,15 +23,11 @@ _MOST_PAYLOAD_BYTES = 3 * MOST_BYTES
 """More than any content that was taken once."""
 
 
-class DeliveryQuery(BaseModel):
+class DeliveryQuery(PageQuery):
     """The query of `GET /deliveries`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: Text | None = None
     event: Text | None = None
-    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
 @router.get("/deliveries", operation_id="deliveries_list", response_model=shapes.Page[shapes.Delivery])

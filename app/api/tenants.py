@@ -1,5 +1,6 @@
 """/tenants/{id}: how much of the system a tenant may use."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -82,13 +83,9 @@ async def _shown(runtime: Runtime, tenant: Tenant) -> Response:
     return answer(
         {
             "id": tenant,
-            **_bounds(limits.bounds),
+            **asdict(limits.bounds),
             "usd_per_day": usd_per_day,
             "requests_per_minute": limits.requests_per_minute,
-            "types": {name: _bounds(own) for name, own in sorted(limits.types.items())},
+            "types": dict(sorted(limits.types.items())),
         }
     )
-
-
-def _bounds(bounds: Bounds) -> dict[str, int | None]:
-    return {"tasks_per_day": bounds.tasks_per_day, "running": bounds.running, "queued": bounds.queued}

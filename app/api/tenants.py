@@ -15,6 +15,7 @@ from app.request_body import read_json
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.profile import Bounds, Profile
 from orchestrator.operations import profile
+from orchestrator.operations.request import TypeName
 from orchestrator.runtime import Runtime
 
 router = APIRouter(tags=["tenants"])
@@ -28,7 +29,6 @@ _EXAMPLE = {
     "types": {"gen_content": {"running": 1}},
 }
 Count = Annotated[int, Field(ge=0, le=10**12)]
-TypeName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 
 
 class TypeLimits(BaseModel):

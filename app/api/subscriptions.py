@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
 from app.audit import tell
-from app.deps import PrincipalOf, RuntimeOf
+from app.deps import UUID, PrincipalOf, RuntimeOf
 from app.issues import validated
 from app.openapi import Body
 from app.render import answer, page
@@ -45,7 +45,7 @@ class NewSubscription(BaseModel):
 
 
 async def _subscription_id(
-    wanted: Annotated[str, Path(alias="id", description="A subscription's id, a UUIDv7.")],
+    wanted: Annotated[str, Path(alias="id", description="A subscription's id, a UUIDv7.", json_schema_extra=UUID)],
 ) -> SubscriptionId:
     return SubscriptionId(parse_task_id(wanted))
 

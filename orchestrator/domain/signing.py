@@ -1,8 +1,9 @@
 """Signing what goes out, by Standard Webhooks: secrets are derived, so that none is stored.
 
-A secret is HMAC-SHA256 of who receives (tenant, recipient, generation) under a master secret. The first master is the
-one whose secrets are shown; the others sign too, so that masters are exchanged without a break. Whoever holds one
-recipient's secret learns nothing of a master or of another's.
+The signature itself is the one that senders of that scheme put on what comes in. A secret of ours is HMAC-SHA256 of who
+receives (tenant, recipient, generation) under a master secret. The first master is the one whose secrets are shown; the
+others sign too, so that masters are exchanged without a break. Whoever holds one recipient's secret learns nothing of a
+master or of another's.
 """
 
 import hmac

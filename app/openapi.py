@@ -61,7 +61,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         schemas = components.setdefault("schemas", {})
         bodies = _bodies(app)
-        if doubled := schemas.keys() & bodies.keys():
+        if doubled := {name for name in schemas.keys() & bodies.keys() if schemas[name] != bodies[name]}:
             raise ValueError(f"two models are called the same: {', '.join(sorted(doubled))}")
         schemas.update(bodies, Problem=_PROBLEM)
         for name in ("HTTPValidationError", "ValidationError"):

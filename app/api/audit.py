@@ -3,10 +3,10 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app import shapes
-from app.api.filters import QueryMoment, Text
+from app.api.filters import PageQuery, QueryMoment, Text
 from app.deps import PrincipalOf, RuntimeOf
 from app.render import audit_document, page
 from orchestrator.domain.audit import AuditFilter
@@ -15,10 +15,8 @@ from orchestrator.operations.audit import read_lines
 router = APIRouter(tags=["audit"])
 
 
-class AuditQuery(BaseModel):
-    """The query of `GET /audit`."""
-
-    model_config = ConfigDict(extra="forbid")
+class AuditQuery(PageQuery):
+    """The query of `GET /audit`. Its pages are larger: a trail is fetched whole to be verified."""
 
     actor: Annotated[Text | None, Field(description="The id of a key, a user or a source; `admin` for the token.")] = (
         None
@@ -28,7 +26,6 @@ class AuditQuery(BaseModel):
     after: QueryMoment | None = None
     before: QueryMoment | None = None
     order: Annotated[Literal["newest", "oldest"], Field(description="Which comes first.")] = "newest"
-    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
-from app.api.filters import Text
+from app.api.filters import PageQuery, Text
 from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf, authenticate, desk_of
 from app.issues import validated
@@ -24,16 +24,12 @@ router = APIRouter(tags=["dead letters"])
 replaying = APIRouter(tags=["dead letters"], route_class=BodyRoute)
 
 
-class DeadQuery(BaseModel):
+class DeadQuery(PageQuery):
     """The query of `GET /dead`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     group: bool = False
     type: Text | None = None
     fingerprint: Text | None = None
-    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
 class DeadWanted(BaseModel):

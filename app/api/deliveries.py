@@ -3,36 +3,40 @@
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from app import shapes
-from app.api.filters import Text
+from app.api.filters import PageQuery, Text
 from app.api.tasks import receipt_answer
 from app.audit import tell
-from app.deps import PrincipalOf, RuntimeOf, desk_of, origin_of
+from app.deps import UUID, PrincipalOf, RuntimeOf, desk_of, origin_of
 from app.render import answer, delivery_document, page
 from orchestrator.domain.delivery import DeliveryFilter
-from orchestrator.domain.ids import parse_task_id
+from orchestrator.domain.ids import TaskId, parse_task_id
 from orchestrator.operations import receive
 from orchestrator.sources import MOST_BYTES
 
 router = APIRouter(tags=["webhooks"])
 
-DeliveryIdOf = Annotated[str, Path(alias="id", description="A delivery's id, a UUIDv7.")]
 _MOST_PAYLOAD_BYTES = 3 * MOST_BYTES
 """More than any content that was taken once."""
 
 
-class DeliveryQuery(BaseModel):
+class DeliveryQuery(PageQuery):
     """The query of `GET /deliveries`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: Text | None = None
     event: Text | None = None
-    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+async def _delivery_id(
+    _: PrincipalOf,
+    wanted: Annotated[str, Path(alias="id", description="A delivery's id, a UUIDv7.", json_schema_extra=UUID)],
+) -> TaskId:
+    return parse_task_id(wanted)
+
+
+DeliveryIdOf = Annotated[TaskId, Depends(_delivery_id)]
 
 
 @router.get("/deliveries", operation_id="deliveries_list", response_model=shapes.Page[shapes.Delivery])
@@ -46,9 +50,9 @@ async def list_deliveries(
 
 
 @router.get("/deliveries/{id}", operation_id="deliveries_show", response_model=shapes.DeliveryContent)
-async def show(delivery_id: DeliveryIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
+async def show(principal: PrincipalOf, delivery_id: DeliveryIdOf, runtime: RuntimeOf) -> Response:
     """Show one delivery with its headers and body, for as long as its task is kept."""
-    found, task = await receive.show(runtime, principal.tenant, parse_task_id(delivery_id))
+    found, task = await receive.show(runtime, principal.tenant, delivery_id)
     content = {"headers": None, "body": None} if task is None else task.payload
     return answer({**delivery_document(found), "headers": content["headers"], "body": content["body"]})
 
@@ -59,10 +63,10 @@ async def show(delivery_id: DeliveryIdOf, principal: PrincipalOf, runtime: Runti
     status_code=201,
     response_model=shapes.Created,
 )
-async def redeliver(request: Request, delivery_id: DeliveryIdOf, principal: PrincipalOf) -> Response:
+async def redeliver(request: Request, principal: PrincipalOf, delivery_id: DeliveryIdOf) -> Response:
     """Process the content of a delivery again, by the rules of today: a new task each time."""
     desk = desk_of(request)
     origin = replace(origin_of(request, principal.tenant), most_payload_bytes=_MOST_PAYLOAD_BYTES)
-    receipt = await receive.redeliver(desk.runtime, desk.intake, parse_task_id(delivery_id), origin)
+    receipt = await receive.redeliver(desk.runtime, desk.intake, delivery_id, origin)
     tell(request, delivery_id, task=receipt.task.id)
     return receipt_answer(receipt)

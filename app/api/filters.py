@@ -20,10 +20,20 @@ QueryMoment = Annotated[Moment, BeforeValidator(_with_plus)]
 Text = Annotated[str, Field(max_length=400)]
 
 
-class TaskQuery(BaseModel):
-    """The query of `GET /tasks`. An unknown parameter is refused: a misspelt filter would widen the list."""
+class PageQuery(BaseModel):
+    """The query of a list that comes in pages.
+
+    An unknown parameter is refused: a misspelt filter would widen the list.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class TaskQuery(PageQuery):
+    """The query of `GET /tasks`."""
 
     status: State | None = None
     type: Text | None = None
@@ -33,8 +43,6 @@ class TaskQuery(BaseModel):
     created_after: QueryMoment | None = None
     created_before: QueryMoment | None = None
     q: Annotated[Text | None, Field(description="Text in the type, the key, the tags or the error.")] = None
-    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
 def open_filter(query: TaskQuery) -> TaskFilter:

@@ -15,7 +15,7 @@ from app.request_body import read_json
 from orchestrator.domain.api_key import ApiKey
 from orchestrator.domain.errors import InvalidInput, Issue
 from orchestrator.domain.outbox import Durability
-from orchestrator.domain.principal import GRANTABLE, Scope
+from orchestrator.domain.principal import GRANTABLE, Scope, scopes_of
 from orchestrator.operations import api_keys
 from orchestrator.operations.request import Moment
 
@@ -99,11 +99,10 @@ async def rotate(key_id: KeyId, request: Request, principal: PrincipalOf, runtim
 
 def _scopes(names: list[str]) -> list[Scope]:
     """Raises InvalidInput, each unknown one with its place."""
-    known = {scope.value: scope for scope in Scope}
-    if unknown := [place for place, name in enumerate(names) if name not in known]:
+    if unknown := [place for place, name in enumerate(names) if not scopes_of([name])]:
         fix = f"is no scope: use {', '.join(sorted(GRANTABLE))}"
         raise InvalidInput(f"/scopes/{unknown[0]} {fix}", [Issue(f"/scopes/{place}", fix) for place in unknown])
-    return [known[name] for name in names]
+    return [Scope(name) for name in names]
 
 
 def _document(key: ApiKey) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
+from app.api.filters import PageQuery
 from app.api.subscriptions import SubscriptionIdOf
 from app.deps import PrincipalOf, RuntimeOf, desk_of
 from app.issues import validated
@@ -22,14 +23,10 @@ from orchestrator.operations.request import Moment
 router = APIRouter(tags=["subscriptions"])
 
 
-class DeliveryQuery(BaseModel):
+class SubscriptionDeliveryQuery(PageQuery):
     """The query of `GET /subscriptions/{id}/deliveries`."""
 
-    model_config = ConfigDict(extra="forbid")
-
     status: State | None = None
-    cursor: Annotated[str | None, Field(description="The next_cursor of the page before.")] = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
 class TellAgain(BaseModel):
@@ -53,7 +50,10 @@ class TellAgain(BaseModel):
     response_model=shapes.Page[shapes.SubscriptionDelivery],
 )
 async def list_deliveries(
-    wanted: SubscriptionIdOf, query: Annotated[DeliveryQuery, Query()], principal: PrincipalOf, runtime: RuntimeOf
+    wanted: SubscriptionIdOf,
+    query: Annotated[SubscriptionDeliveryQuery, Query()],
+    principal: PrincipalOf,
+    runtime: RuntimeOf,
 ) -> Response:
     """List what it was told and is to be told, newest first. Each is a task; its attempts are its runs."""
     await subscribing.get(runtime, principal.tenant, wanted)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
 from app.audit import tell
-from app.deps import PrincipalOf, RuntimeOf
+from app.deps import UUID, PrincipalOf, RuntimeOf
 from app.issues import validated
 from app.openapi import Body
 from app.render import answer, page
@@ -18,14 +18,12 @@ from orchestrator.domain.ids import parse_task_id
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.subscription import DELIVER, Subscription, SubscriptionId
 from orchestrator.operations import subscription as subscribing
-from orchestrator.operations.request import Destination
+from orchestrator.operations.request import NO_NUL, Destination, TypeName
 from orchestrator.operations.subscription import Shown
 
 router = APIRouter(tags=["subscriptions"])
 
 _EXAMPLE = {"url": "https://example.com/hooks/aurea", "states": ["failed"], "types": ["mrg_deploy"]}
-
-TypeName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 
 
 class NewSubscription(BaseModel):
@@ -36,7 +34,7 @@ class NewSubscription(BaseModel):
     url: Destination
     types: Annotated[list[TypeName], Field(min_length=1, max_length=100)] | None = None
     states: Annotated[list[State], Field(min_length=1, max_length=4)] | None = None
-    description: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] = ""
+    description: Annotated[str, Field(max_length=500, pattern=NO_NUL)] = ""
 
     @model_validator(mode="after")
     def _final(self) -> Self:
@@ -48,7 +46,7 @@ class NewSubscription(BaseModel):
 
 async def _subscription_id(
     _: PrincipalOf,
-    wanted: Annotated[str, Path(alias="id", description="A subscription's id, a UUIDv7.")],
+    wanted: Annotated[str, Path(alias="id", description="A subscription's id, a UUIDv7.", json_schema_extra=UUID)],
 ) -> SubscriptionId:
     return SubscriptionId(parse_task_id(wanted))
 

@@ -1,5 +1,6 @@
 """/tenants/{id}: how much of the system a tenant may use."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -14,6 +15,7 @@ from app.request_body import read_json
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.profile import Bounds, Profile
 from orchestrator.operations import profile
+from orchestrator.operations.request import TypeName
 from orchestrator.runtime import Runtime
 
 router = APIRouter(tags=["tenants"])
@@ -27,7 +29,6 @@ _EXAMPLE = {
     "types": {"gen_content": {"running": 1}},
 }
 Count = Annotated[int, Field(ge=0, le=10**12)]
-TypeName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 
 
 class TypeLimits(BaseModel):
@@ -82,13 +83,9 @@ async def _shown(runtime: Runtime, tenant: Tenant) -> Response:
     return answer(
         {
             "id": tenant,
-            **_bounds(limits.bounds),
+            **asdict(limits.bounds),
             "usd_per_day": usd_per_day,
             "requests_per_minute": limits.requests_per_minute,
-            "types": {name: _bounds(own) for name, own in sorted(limits.types.items())},
+            "types": dict(sorted(limits.types.items())),
         }
     )
-
-
-def _bounds(bounds: Bounds) -> dict[str, int | None]:
-    return {"tasks_per_day": bounds.tasks_per_day, "running": bounds.running, "queued": bounds.queued}

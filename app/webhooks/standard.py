@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from app.webhooks.proof import is_fresh, listed
 from app.webhooks.reading import json_object, printable, required
 from app.webhooks.source import Delivery, Incoming, Scheme
+from orchestrator.domain.signing import keyed_signature, signed_text
 from orchestrator.sources import open_key
 
 _FAMILIES = ("webhook", "svix")
@@ -26,7 +27,7 @@ def prove(incoming: Incoming, secrets: Sequence[str]) -> int | None:
     sent = listed(incoming.header(f"{family}-signature"), b" ")
     if not sent or not ident or not is_fresh(stamp, incoming):
         return None
-    signed = b".".join((ident, stamp, incoming.body))
+    signed = signed_text(ident, stamp, incoming.body)
     found: int | None = None
     for place, secret in enumerate(secrets):
         if _signed_with(secret, signed, sent):
@@ -54,7 +55,7 @@ def _signed_with(secret: str, signed: bytes, sent: Sequence[bytes]) -> bool:
         return False
     kind, key = opened
     if kind == "whsec":
-        wanted = b"v1," + b64encode(hmac.digest(key, signed, "sha256"))
+        wanted = keyed_signature(key, signed)
         return any(hmac.compare_digest(wanted, each) for each in sent)
     public = Ed25519PublicKey.from_public_bytes(key[-_HALF_OF_A_KEY_PAIR:])
     return any(_verifies(public, each, signed) for each in sent if each.startswith(b"v1a,"))

@@ -5,6 +5,7 @@ millisecond of one process. Text order is creation order, which the queue uses t
 """
 
 import re
+from datetime import datetime, timedelta
 from typing import NewType
 
 from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
@@ -17,6 +18,9 @@ WorkerId = NewType("WorkerId", str)
 Fence = NewType("Fence", int)
 """A number that only grows; the writes of an older one change nothing."""
 
+LOWEST_ID = TaskId("00000000-0000-0000-0000-000000000000")
+HIGHEST_ID = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
+"""Below and above every task's."""
 DEFAULT_TENANT = Tenant("default")
 _TAIL_BITS = 74
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -29,6 +33,12 @@ def task_id(unix_ms: int, tail: int) -> TaskId:
     high, low = tail >> 62, tail & ((1 << 62) - 1)
     text = f"{(unix_ms << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low:032x}"
     return TaskId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def first_id(moment: datetime, shift: timedelta = timedelta()) -> TaskId:
+    """Return the lowest id of the millisecond `shift` away from a moment, as far as ids reach."""
+    unix_ms = int((moment.timestamp() + shift.total_seconds()) * 1000)
+    return task_id(min(max(unix_ms, 0), 2**48 - 1), 0)
 
 
 def is_tenant(text: str) -> bool:

@@ -4,6 +4,7 @@ Scopes are what a key or a token is given, one word for the thing and one for wh
 has all of them and may act for any tenant; nobody else acts for a tenant but his own.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,6 +40,12 @@ ALL_SCOPES = frozenset(Scope)
 GRANTABLE = ALL_SCOPES - {Scope.ADMIN}
 USER_SCOPES = frozenset({Scope.TASKS_READ, Scope.TASKS_WRITE, Scope.TASKS_CANCEL, Scope.BUDGET_READ})
 """What a signed-in user may do whose token names no scopes."""
+_BY_NAME = {scope.value: scope for scope in Scope}
+
+
+def scopes_of(names: Iterable[str]) -> frozenset[Scope]:
+    """Return the scopes of these names; one that this version does not know gives nothing."""
+    return frozenset(_BY_NAME[name] for name in names if name in _BY_NAME)
 
 
 class Kind(StrEnum):

@@ -59,6 +59,11 @@ class Profile:
 _UNBOUND = Bounds()
 
 
+def types_of(document: Mapping[str, Mapping[str, int | None]]) -> dict[str, Bounds]:
+    """Return what `Profile.types` was before it was written as JSON."""
+    return {name: Bounds(**bounds) for name, bounds in document.items()}
+
+
 def owner_of(tenant: Tenant, type_name: str) -> str:
     """Name a type of a tenant's tasks; neither name can hold the character between them."""
     return f"{tenant}\0{type_name}"

@@ -1,8 +1,9 @@
 """Signing what goes out, by Standard Webhooks: secrets are derived, so that none is stored.
 
-A secret is HMAC-SHA256 of who receives (tenant, recipient, generation) under a master secret. The first master is the
-one whose secrets are shown; the others sign too, so that masters are exchanged without a break. Whoever holds one
-recipient's secret learns nothing of a master or of another's.
+The signature itself is the one that senders of that scheme put on what comes in. A secret of ours is HMAC-SHA256 of who
+receives (tenant, recipient, generation) under a master secret. The first master is the one whose secrets are shown; the
+others sign too, so that masters are exchanged without a break. Whoever holds one recipient's secret learns nothing of a
+master or of another's.
 """
 
 import hmac
@@ -68,9 +69,18 @@ class Signer:
 
 def signature(secret: str, event_id: str, timestamp: str, body: bytes) -> str:
     """Return `v1,` and the signature of a body under a secret that begins with `whsec_`."""
-    key = b64decode(secret.removeprefix(_PREFIX))
-    signed = b".".join((event_id.encode(), timestamp.encode(), body))
-    return f"v1,{b64encode(hmac.digest(key, signed, sha256)).decode()}"
+    signed = signed_text(event_id.encode(), timestamp.encode(), body)
+    return keyed_signature(b64decode(secret.removeprefix(_PREFIX)), signed).decode()
+
+
+def signed_text(event_id: bytes, timestamp: bytes, body: bytes) -> bytes:
+    """Return what is signed of a request, going out or coming in, whatever signs it."""
+    return b".".join((event_id, timestamp, body))
+
+
+def keyed_signature(key: bytes, signed: bytes) -> bytes:
+    """Return `v1,` and the signature of this text."""
+    return b"v1," + b64encode(hmac.digest(key, signed, sha256))
 
 
 def _derived(master: str, tenant: str, recipient: str, generation: int) -> str:

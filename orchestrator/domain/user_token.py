@@ -11,13 +11,12 @@ from typing import Any
 from orchestrator.domain.errors import Unauthorized
 from orchestrator.domain.ids import Tenant, is_tenant
 from orchestrator.domain.jws import parse_object
-from orchestrator.domain.principal import GRANTABLE, USER_SCOPES, Kind, Principal, Scope
+from orchestrator.domain.principal import GRANTABLE, USER_SCOPES, Kind, Principal, Scope, scopes_of
 
 AUDIENCE = "authenticated"
 LEEWAY = timedelta(seconds=10)
 """How far clocks may be apart."""
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
-_SCOPES: Mapping[str, Scope] = {scope.value: scope for scope in GRANTABLE}
 
 
 def principal_of(claims: bytes, issuer: str, now: datetime) -> Principal:
@@ -74,4 +73,4 @@ def _scopes(metadata: Mapping[str, Any]) -> frozenset[Scope]:
         return USER_SCOPES
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Unauthorized("this token's claim app_metadata.scopes is not a list of names")
-    return frozenset(_SCOPES[name] for name in names if name in _SCOPES)
+    return scopes_of(names) & GRANTABLE

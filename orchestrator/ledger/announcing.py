@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrator.domain.ids import Fence, TaskId, Tenant
+from orchestrator.domain.ids import Fence, TaskId, Tenant, first_id
 from orchestrator.domain.states import State
 from orchestrator.domain.subscription import Callback, SubscriptionId
 from orchestrator.ledger.database import Database
-from orchestrator.ledger.reading import id_at
 from orchestrator.ledger.statements import load
 
 _SQL = load("announcing")
@@ -62,7 +61,7 @@ class Announcing:
 
         What was told of an ending before is told no second time: its delivery has the same key.
         """
-        oldest = id_at(since, -LONGEST_LIFE)
+        oldest = first_id(since, -LONGEST_LIFE)
         return await self._unhurried.change(_SQL["announce_again"], tenant, wanted, since, oldest, limit)
 
     async def unreported(self) -> list[Disabled]:

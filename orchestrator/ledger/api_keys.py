@@ -8,12 +8,11 @@ import asyncpg
 
 from orchestrator.domain.api_key import ApiKey, Minted
 from orchestrator.domain.ids import Tenant
-from orchestrator.domain.principal import Scope
+from orchestrator.domain.principal import scopes_of
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.statements import load
 
 _SQL = load("api_keys")
-_KNOWN = {scope.value: scope for scope in Scope}
 
 
 class ApiKeys:
@@ -72,5 +71,5 @@ class ApiKeys:
 def _key_of(row: asyncpg.Record) -> ApiKey:
     """A scope that this version does not know gives nothing."""
     fields: dict[str, Any] = dict(row)
-    fields["scopes"] = frozenset(_KNOWN[name] for name in fields["scopes"] if name in _KNOWN)
+    fields["scopes"] = scopes_of(fields["scopes"])
     return ApiKey(**fields)

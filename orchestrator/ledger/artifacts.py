@@ -7,9 +7,9 @@ from typing import Any
 import asyncpg
 
 from orchestrator.domain.artifact import FileKey, StoredArtifact
-from orchestrator.domain.ids import Fence, TaskId, Tenant
+from orchestrator.domain.ids import Fence, TaskId, Tenant, first_id
 from orchestrator.ledger.database import Database
-from orchestrator.ledger.reading import CLOCKS_APART, id_at
+from orchestrator.ledger.reading import CLOCKS_APART
 from orchestrator.ledger.statements import load
 
 _SQL = load("artifacts")
@@ -58,7 +58,7 @@ class Artifacts:
             [file.task_id for file in files],
             [file.fence for file in files],
             [file.id for file in files],
-            id_at(made_before, -CLOCKS_APART),
+            first_id(made_before, -CLOCKS_APART),
         )
         return [files[place - 1] for place in places]
 

@@ -3,12 +3,11 @@
 from datetime import datetime
 
 from orchestrator.domain.delivery import Arrival, DeliveryFilter, DeliveryView
-from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.ids import HIGHEST_ID, TaskId, Tenant
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.statements import load
 
 _SQL = load("deliveries")
-_HIGHEST = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 
 class Deliveries:
@@ -30,7 +29,7 @@ class Deliveries:
     ) -> list[DeliveryView]:
         """Return deliveries that fit, the newest first, below the id `before`."""
         rows = await self._database.of(tenant).rows(
-            _SQL["deliveries"], tenant, before or _HIGHEST, wanted.source, wanted.event, limit
+            _SQL["deliveries"], tenant, before or HIGHEST_ID, wanted.source, wanted.event, limit
         )
         return [DeliveryView(**row) for row in rows]
 

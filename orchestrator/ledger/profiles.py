@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 import orjson
 
 from orchestrator.domain.ids import TaskId, Tenant
-from orchestrator.domain.profile import Bounds, Profile
+from orchestrator.domain.profile import Bounds, Profile, types_of
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.statements import load
 
@@ -32,7 +31,6 @@ class Profiles:
 
     async def set_profile(self, profile: Profile, limit_nano: int | None) -> None:
         """Set all of a tenant's limits, and its budget with them."""
-        types = {name: _as_document(bounds) for name, bounds in profile.types.items()}
         await self._database.change(
             _SQL["set_profile"],
             profile.tenant,
@@ -40,7 +38,7 @@ class Profiles:
             profile.bounds.running,
             profile.bounds.queued,
             profile.requests_per_minute,
-            orjson.dumps(types).decode(),
+            orjson.dumps(profile.types).decode(),
             limit_nano,
         )
 
@@ -59,15 +57,10 @@ class Profiles:
         return [(TaskId(row["id"]), Tenant(row["tenant"]), row["type"]) for row in rows]
 
 
-def _as_document(bounds: Bounds) -> dict[str, int | None]:
-    return {"tasks_per_day": bounds.tasks_per_day, "running": bounds.running, "queued": bounds.queued}
-
-
 def _read(tenant: str, row: asyncpg.Record) -> Profile:
-    types: dict[str, Any] = orjson.loads(row["types"] or "{}")
     return Profile(
         tenant=Tenant(tenant),
         bounds=Bounds(row["tasks_per_day"], row["running"], row["queued"]),
         requests_per_minute=row["requests_per_minute"],
-        types={name: Bounds(**bounds) for name, bounds in types.items()},
+        types=types_of(orjson.loads(row["types"] or "{}")),
     )

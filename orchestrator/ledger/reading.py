@@ -5,12 +5,12 @@ walks no index by a state or a tag, since comparing those is not proven to keep 
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import orjson
 
 from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
-from orchestrator.domain.ids import TaskId, Tenant, task_id
+from orchestrator.domain.ids import HIGHEST_ID, LOWEST_ID, TaskId, Tenant, first_id
 from orchestrator.domain.states import State
 from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import Task
@@ -20,8 +20,6 @@ from orchestrator.ledger.statements import load
 
 _SQL = load("reading")
 
-_LOWEST = TaskId("00000000-0000-0000-0000-000000000000")
-_HIGHEST = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 CLOCKS_APART = timedelta(hours=1)
 """An id carries its maker's time; this much it may differ from `created_at`."""
 
@@ -36,13 +34,15 @@ class Reading:
 
     async def page(self, tenant: Tenant, wanted: TaskFilter, before: TaskId | None, limit: int) -> list[Task]:
         """Return tasks that fit, newest first, below the id `before`."""
+        after, until = wanted.created_after, wanted.created_before
+        highest = HIGHEST_ID if until is None else first_id(until, CLOCKS_APART)
         narrowed = (
             tenant,
             list(State) if wanted.status is None else [wanted.status],
-            min(before or _HIGHEST, id_at(wanted.created_before, CLOCKS_APART) or _HIGHEST),
-            id_at(wanted.created_after, -CLOCKS_APART) or _LOWEST,
-            wanted.created_after,
-            wanted.created_before,
+            min(before or HIGHEST_ID, highest),
+            LOWEST_ID if after is None else first_id(after, -CLOCKS_APART),
+            after,
+            until,
             wanted.type,
             wanted.queue,
             wanted.q,
@@ -67,7 +67,7 @@ class Reading:
 
     async def dead(self, tenant: Tenant, wanted: DeadFilter, before: TaskId | None, limit: int) -> list[Task]:
         """Return dead letters that fit, newest first, below the id `before`."""
-        narrowed = (before or _HIGHEST, wanted.type, wanted.fingerprint)
+        narrowed = (before or HIGHEST_ID, wanted.type, wanted.fingerprint)
         rows = await self._database.of(tenant).rows(_SQL["dead"], tenant, *narrowed, limit)
         return [task_of(row) for row in rows]
 
@@ -86,11 +86,3 @@ class Reading:
         """Return dead letters counted by cause and type, the largest group first, each behind its newest task's id."""
         rows = await self._database.of(tenant).rows(_SQL["dead_groups"], tenant, limit)
         return [(TaskId(newest), DeadGroup(*group)) for newest, *group in rows]
-
-
-def id_at(moment: datetime | None, shift: timedelta) -> TaskId | None:
-    """Return the lowest id of the millisecond `shift` away from a moment, as far as ids reach."""
-    if moment is None:
-        return None
-    unix_ms = int((moment.timestamp() + shift.total_seconds()) * 1000)
-    return task_id(min(max(unix_ms, 0), 2**48 - 1), 0)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.domain.artifact import FileKey
-from orchestrator.domain.ids import Fence, TaskId
+from orchestrator.domain.ids import Fence, TaskId, first_id
 from orchestrator.domain.task import Entry
 from orchestrator.ledger.database import Database
-from orchestrator.ledger.reading import CLOCKS_APART, id_at
+from orchestrator.ledger.reading import CLOCKS_APART
 from orchestrator.ledger.records import entry_of
 from orchestrator.ledger.statements import load
 
@@ -67,7 +67,7 @@ class Upkeep:
 
     async def prune(self, finished_before: datetime, limit: int) -> Pruned:
         """Delete the oldest tasks that ended before a moment, with their runs, events, steps and artifacts."""
-        newest = id_at(finished_before, CLOCKS_APART)
+        newest = first_id(finished_before, CLOCKS_APART)
         rows = await self._unhurried.rows(_SQL["prune"], newest, finished_before, limit)
         found = [FileKey(row["bucket"], row["task_id"], Fence(row["fence"]), row["id"]) for row in rows if row["id"]]
         return Pruned(rows[0]["tasks"], found)

@@ -4,7 +4,6 @@ Nobody gives a key more than he may do himself, or a longer life than his own ke
 Postgres. To revoke one needs either store: what Postgres has not heard of stands in Redis, and is brought to it.
 """
 
-import base64
 import secrets
 from collections.abc import Collection
 from dataclasses import replace
@@ -13,12 +12,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from orchestrator.domain.api_key import RANDOM_BYTES, ApiKey, Minted, is_key_id, mint
-from orchestrator.domain.errors import Conflict, Forbidden, InvalidCursor, InvalidInput, Issue, NotFound, Unavailable
+from orchestrator.domain.errors import Conflict, Forbidden, InvalidInput, Issue, NotFound, Unavailable
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.outbox import Durability
 from orchestrator.domain.principal import GRANTABLE, Kind, Principal, Scope
 from orchestrator.operations.key_copy import read_copy, write_copy
-from orchestrator.operations.read import Page
+from orchestrator.operations.paging import Page, open_cursor, page_of
 from orchestrator.operations.standby import leave, told
 from orchestrator.queue.keyring import REVOKED
 from orchestrator.runtime import Runtime
@@ -61,8 +60,8 @@ async def create(
 
 async def page(runtime: Runtime, tenant: Tenant, cursor: str | None, limit: int) -> Page[ApiKey]:
     """Return a tenant's keys, newest first, those that ended too. Raises InvalidCursor or Unavailable."""
-    keys = await runtime.ledger.keys(tenant, _open_cursor(cursor), limit + 1)
-    return Page(keys[:limit], _close_cursor(keys[limit - 1]) if len(keys) > limit else None)
+    keys = await runtime.ledger.keys(tenant, open_cursor(cursor, _read_place), limit + 1)
+    return page_of(keys, limit, lambda key: f"{key.created_at.isoformat()} {key.id}")
 
 
 async def rotate(
@@ -201,19 +200,9 @@ def _refuse_longer(by: Principal, expires_at: datetime | None, now: datetime) ->
         raise InvalidInput("expires_at is behind the end of the key that asks", [Issue("/expires_at", fix)])
 
 
-def _close_cursor(key: ApiKey) -> str:
-    return base64.urlsafe_b64encode(f"{key.created_at.isoformat()} {key.id}".encode()).decode().rstrip("=")
-
-
-def _open_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        moment, _, key_id = text.partition(" ")
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        raise InvalidCursor from None
+def _read_place(text: str) -> tuple[datetime, str]:
+    moment, _, key_id = text.partition(" ")
+    at = datetime.fromisoformat(moment)
     if at.tzinfo is None or not is_key_id(key_id):
-        raise InvalidCursor
+        raise ValueError("not where a key stands in the list")
     return at, key_id

@@ -5,17 +5,16 @@ its line was kept; a process that dies between the two leaves an act without a l
 """
 
 import asyncio
-import base64
 from collections.abc import Sequence
 
 import structlog
 
 from orchestrator.batching import Batcher
 from orchestrator.domain.audit import Act, AuditFilter, KeptLine, Line, gathered
-from orchestrator.domain.errors import InvalidCursor, Unavailable
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import Tenant
 from orchestrator.ledger import outbox
-from orchestrator.operations.read import Page
+from orchestrator.operations.paging import Page, open_cursor, page_of
 from orchestrator.operations.standby import appended, leave
 from orchestrator.runtime import Runtime
 
@@ -57,9 +56,9 @@ async def read_lines(
     runtime: Runtime, tenant: Tenant, wanted: AuditFilter, cursor: str | None, limit: int, *, oldest_first: bool
 ) -> Page[KeptLine]:
     """Return lines of a tenant's trail, one way or the other. Raises InvalidCursor, or Unavailable."""
-    number = _open_cursor(cursor)
+    number = open_cursor(cursor, _read_number)
     lines = await runtime.ledger.audit_lines(tenant, wanted, number, limit + 1, oldest_first=oldest_first)
-    return Page(lines[:limit], _close_cursor(lines[limit - 1].number) if len(lines) > limit else None)
+    return page_of(lines, limit, lambda line: str(line.number))
 
 
 async def _keep(runtime: Runtime, lines: Sequence[Line]) -> None:
@@ -84,17 +83,8 @@ def _report(kept: asyncio.Future[None]) -> None:
         _log.warning("audit_line_dropped", reason=str(error))
 
 
-def _close_cursor(number: int) -> str:
-    return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
-
-
-def _open_cursor(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    try:
-        number = int(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except ValueError as error:
-        raise InvalidCursor from error
+def _read_number(text: str) -> int:
+    number = int(text)
     if not 0 < number < 2**63:
-        raise InvalidCursor
+        raise ValueError("not the number of a line")
     return number

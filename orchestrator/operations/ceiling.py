@@ -6,7 +6,7 @@ ceilings that came or went, and whatever drifted. Every act is safe when two do 
 
 from datetime import timedelta
 
-from orchestrator.domain.ids import Tenant, task_id
+from orchestrator.domain.ids import Tenant, first_id
 from orchestrator.operations.profile import ceilings, learn
 from orchestrator.runtime import Runtime
 
@@ -45,6 +45,6 @@ async def recount_waiting(runtime: Runtime) -> None:
 async def _recount_of(runtime: Runtime, tenant: Tenant) -> None:
     counted = await runtime.queue.waiting(tenant)
     unbegun = await runtime.ledger.unbegun(tenant)
-    before = task_id(int((runtime.clock.now() - _ON_ITS_WAY).timestamp() * 1000), 0)
+    before = first_id(runtime.clock.now(), -_ON_ITS_WAY)
     await runtime.queue.count_waiting(tenant, unbegun)
     await runtime.queue.uncount([task for task in counted if task not in unbegun and task < before])

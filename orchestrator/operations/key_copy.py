@@ -7,9 +7,8 @@ import orjson
 
 from orchestrator.domain.api_key import ApiKey
 from orchestrator.domain.ids import Tenant
-from orchestrator.domain.principal import Scope
+from orchestrator.domain.principal import scopes_of
 
-_KNOWN = {scope.value: scope for scope in Scope}
 _MOMENTS = ("created_at", "expires_at", "revoked_at")
 
 
@@ -36,6 +35,6 @@ def read_copy(copy: bytes) -> ApiKey:
     """A scope that this version does not know gives nothing."""
     fields: dict[str, Any] = orjson.loads(copy)
     moments = {name: fields[name] and datetime.fromisoformat(fields[name]) for name in _MOMENTS}
-    scopes = frozenset(_KNOWN[name] for name in fields["scopes"] if name in _KNOWN)
+    scopes = scopes_of(fields["scopes"])
     tenant = Tenant(fields["tenant"])
     return ApiKey(**{**fields, **moments, "tenant": tenant, "hash": bytes.fromhex(fields["hash"]), "scopes": scopes})

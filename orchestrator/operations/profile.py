@@ -13,7 +13,7 @@ import structlog
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.money import to_nano, to_usd
-from orchestrator.domain.profile import BEGINNING, Bounds, Profile
+from orchestrator.domain.profile import BEGINNING, Bounds, Profile, types_of
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.profile")
@@ -100,5 +100,6 @@ async def _copy(runtime: Runtime, profiles: list[Profile]) -> None:
 
 def _read(copy: bytes) -> Profile:
     known: dict[str, Any] = orjson.loads(copy)
-    types = {name: Bounds(**bounds) for name, bounds in known["types"].items()}
-    return Profile(Tenant(known["tenant"]), Bounds(**known["bounds"]), known["requests_per_minute"], types)
+    return Profile(
+        Tenant(known["tenant"]), Bounds(**known["bounds"]), known["requests_per_minute"], types_of(known["types"])
+    )

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, time
 import structlog
 
 from orchestrator.domain.errors import QuotaExceeded, Unavailable
-from orchestrator.domain.ids import TaskId, Tenant, task_id
+from orchestrator.domain.ids import TaskId, Tenant, first_id
 from orchestrator.domain.profile import seconds_to_midnight
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger.postgres import Existing
@@ -120,7 +120,7 @@ async def _asked(runtime: Runtime, day: str, places: Sequence[Place]) -> Sequenc
 
 async def _count(runtime: Runtime, day: str, tenants: set[Tenant], now: datetime) -> None:
     for tenant in tenants:
-        await runtime.queue.count_day(day, tenant, await runtime.ledger.created_since(tenant, _first_id(now)))
+        await runtime.queue.count_day(day, tenant, await runtime.ledger.created_since(tenant, first_id(_midnight(now))))
         await runtime.queue.count_waiting(tenant, await runtime.ledger.unbegun(tenant))
 
 
@@ -131,7 +131,7 @@ async def _by_ledger(runtime: Runtime, places: Sequence[Place], now: datetime) -
     for place in places:
         if place.tenant not in known:
             try:
-                created = Counter(await runtime.ledger.created_since(place.tenant, _first_id(now)))
+                created = Counter(await runtime.ledger.created_since(place.tenant, first_id(_midnight(now))))
                 known[place.tenant] = created, Counter((await runtime.ledger.unbegun(place.tenant)).values())
             except Unavailable:
                 return [*answers, *[None] * (len(places) - len(answers))]
@@ -188,6 +188,5 @@ def _count_again(runtime: Runtime, day: str, tenants: set[Tenant]) -> None:
     runtime.standby.unsaid.append(forget)
 
 
-def _first_id(now: datetime) -> TaskId:
-    midnight = datetime.combine(now.date(), time(), UTC)
-    return task_id(int(midnight.timestamp() * 1000), 0)
+def _midnight(now: datetime) -> datetime:
+    return datetime.combine(now.date(), time(), UTC)

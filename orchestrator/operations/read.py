@@ -3,34 +3,25 @@
 Every read names the tenant; what belongs to another answers as unknown.
 """
 
-import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
 
 from orchestrator.domain.artifact import StoredArtifact
-from orchestrator.domain.errors import InvalidCursor, InvalidId, NotFound, Unavailable
+from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import OPENING, Event, EventKind
 from orchestrator.domain.filters import DeadFilter, DeadGroup, TaskFilter
 from orchestrator.domain.ids import TaskId, Tenant, parse_task_id
 from orchestrator.domain.states import FINAL, State
 from orchestrator.domain.steps import StepView
 from orchestrator.domain.task import DEFAULT_QUEUE, Run, Task
+from orchestrator.operations.paging import Page, open_cursor, page_of
 from orchestrator.operations.recall import ended, newest, recall
 from orchestrator.operations.seal import open_event, open_message, open_run, open_step_view, open_task
 from orchestrator.operations.standby import leave
 from orchestrator.queue.port import Live, QueueFigures
 from orchestrator.queue.presence import WorkerCard
 from orchestrator.runtime import Runtime
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    items: Sequence[T]
-    next_cursor: str | None
 
 
 async def get(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
@@ -66,14 +57,14 @@ async def _recorded(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task |
 
 async def page(runtime: Runtime, tenant: Tenant, wanted: TaskFilter, cursor: str | None, limit: int) -> Page[Task]:
     """Return tasks, newest first. Raises InvalidCursor."""
-    tasks = await runtime.ledger.page(tenant, wanted, open_cursor(cursor), limit + 1)
-    return _page([open_task(runtime, task, listed=True) for task in tasks], limit)
+    tasks = await runtime.ledger.page(tenant, wanted, open_cursor(cursor, parse_task_id), limit + 1)
+    return page_of([open_task(runtime, task, listed=True) for task in tasks], limit, lambda task: task.id)
 
 
 async def dead(runtime: Runtime, tenant: Tenant, wanted: DeadFilter, cursor: str | None, limit: int) -> Page[Task]:
     """Return dead letters, newest first. Raises InvalidCursor."""
-    tasks = await runtime.ledger.dead(tenant, wanted, open_cursor(cursor), limit + 1)
-    return _page([open_task(runtime, task, listed=True) for task in tasks], limit)
+    tasks = await runtime.ledger.dead(tenant, wanted, open_cursor(cursor, parse_task_id), limit + 1)
+    return page_of([open_task(runtime, task, listed=True) for task in tasks], limit, lambda task: task.id)
 
 
 async def dead_groups(runtime: Runtime, tenant: Tenant) -> list[DeadGroup]:
@@ -108,11 +99,10 @@ async def artifacts(
     runtime: Runtime, tenant: Tenant, task_id: TaskId, cursor: str | None, limit: int
 ) -> Page[StoredArtifact]:
     """Return a task's artifacts, oldest first. Raises NotFound, or InvalidCursor."""
-    after = open_cursor(cursor)
+    after = open_cursor(cursor, parse_task_id)
     await _known(runtime, tenant, task_id)
     found = await runtime.ledger.artifacts(tenant, task_id, after, limit + 1)
-    last = TaskId(found[limit - 1].file.id) if len(found) > limit else None
-    return Page(found[:limit], last and close_cursor(last))
+    return page_of(found, limit, lambda artifact: artifact.file.id)
 
 
 async def opening(runtime: Runtime, task: Task) -> Event | None:
@@ -174,24 +164,3 @@ async def _live(runtime: Runtime, task_id: TaskId) -> Live | None:
         return (await runtime.queue.live([task_id])).get(task_id)
     except Unavailable:
         return None  # the row alone answers while Redis is away
-
-
-def _page(tasks: Sequence[Task], limit: int) -> Page[Task]:
-    more = len(tasks) > limit
-    return Page(tasks[:limit], close_cursor(tasks[limit - 1].id) if more else None)
-
-
-def close_cursor(task_id: TaskId) -> str:
-    """Return the cursor of what comes behind an id."""
-    return base64.urlsafe_b64encode(task_id.encode()).decode().rstrip("=")
-
-
-def open_cursor(cursor: str | None) -> TaskId | None:
-    """Return the id that a cursor was made of, None for the first page. Raises InvalidCursor."""
-    if cursor is None:
-        return None
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        return parse_task_id(text)
-    except (ValueError, InvalidId) as error:
-        raise InvalidCursor from error

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from orchestrator.domain.ids import TaskId, task_id
+from orchestrator.domain.ids import LOWEST_ID, TaskId, first_id
 from orchestrator.queue.port import EpochMissing
 from orchestrator.runtime import Runtime
 
@@ -21,7 +21,7 @@ PAGE = 2_000
 _SETTLING = timedelta(seconds=3)
 """A submit that was committed this long ago has enqueued its task, or never will."""
 
-BEGINNING = TaskId("00000000-0000-0000-0000-000000000000")
+BEGINNING = LOWEST_ID
 
 
 async def mend_page(runtime: Runtime, after: TaskId, epoch: int) -> tuple[TaskId | None, int]:
@@ -42,7 +42,7 @@ async def mend_fresh(runtime: Runtime, since: datetime, epoch: int) -> tuple[dat
     until = runtime.clock.now() - _SETTLING
     if until <= since:
         return since, 0
-    ids = await runtime.ledger.fresh_ids(_first_id(since), _first_id(until))
+    ids = await runtime.ledger.fresh_ids(first_id(since), first_id(until))
     return until, await mend(runtime, ids, epoch)
 
 
@@ -70,7 +70,3 @@ async def restore(runtime: Runtime, ids: Sequence[TaskId]) -> int:
         runtime.metrics.requeued("rebuilt", added)
         _log.info("queue_mended", tasks=added)
     return added
-
-
-def _first_id(at: datetime) -> TaskId:
-    return task_id(int(at.timestamp() * 1000), 0)

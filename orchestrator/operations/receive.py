@@ -13,10 +13,10 @@ from typing import Any
 
 from orchestrator.domain.delivery import Arrival, DeliveryFilter, DeliveryView
 from orchestrator.domain.errors import Conflict, KeyConflict, NotFound, Unavailable
-from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.ids import TaskId, Tenant, parse_task_id
 from orchestrator.domain.task import Task
 from orchestrator.operations import read
-from orchestrator.operations.read import Page
+from orchestrator.operations.paging import Page, open_cursor, page_of
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.seal import open_task
 from orchestrator.operations.standby import leave
@@ -85,9 +85,8 @@ async def page(
     runtime: Runtime, tenant: Tenant, wanted: DeliveryFilter, cursor: str | None, limit: int
 ) -> Page[DeliveryView]:
     """Return deliveries, newest first. Raises InvalidCursor, or Unavailable."""
-    found = await runtime.ledger.deliveries(tenant, wanted, read.open_cursor(cursor), limit + 1)
-    last = found[limit - 1].id if len(found) > limit else None
-    return Page(found[:limit], last and read.close_cursor(last))
+    found = await runtime.ledger.deliveries(tenant, wanted, open_cursor(cursor, parse_task_id), limit + 1)
+    return page_of(found, limit, lambda delivery: delivery.id)
 
 
 async def show(runtime: Runtime, tenant: Tenant, delivery_id: TaskId) -> tuple[DeliveryView, Task | None]:

@@ -26,9 +26,11 @@ _FARTHEST = timedelta(days=3650)
 _FARTHEST_SECONDS = _FARTHEST.total_seconds()
 
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-_NO_NUL = r"^[^\x00]*$"  # Postgres keeps no text with one
-TagKey = Annotated[str, Field(min_length=1, max_length=64, pattern=_NO_NUL)]
-TagValue = Annotated[str, Field(max_length=256, pattern=_NO_NUL)]
+NO_NUL = r"^[^\x00]*$"  # Postgres keeps no text with one
+TypeName = Annotated[str, Field(min_length=1, max_length=100, pattern=NO_NUL)]
+"""What may be the name of a type, known or not."""
+TagKey = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
+TagValue = Annotated[str, Field(max_length=256, pattern=NO_NUL)]
 
 
 def _read_moment(value: object) -> datetime:
@@ -54,7 +56,7 @@ class TaskRequest(BaseModel):
     payload: Any = Field(default_factory=dict)
     priority: Annotated[int, Field(ge=MOST_URGENT, le=LOWEST)] | None = None
     queue: QueueName | None = None
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)] | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255, pattern=NO_NUL)] | None = None
     key_lifetime: Literal["forever", "until_final"] | Annotated[int, Field(ge=1, le=_FARTHEST_SECONDS)] = "forever"
     run_at: Moment | None = None
     delay_seconds: Annotated[float, Field(ge=0, le=_FARTHEST_SECONDS, allow_inf_nan=False)] | None = None

@@ -1,4 +1,4 @@
-"""Sealing: an event gets its address and its signatures at the moment it goes.
+"""Signing: an event gets its address and its signatures at the moment it goes.
 
 So what was changed meanwhile (a subscription deleted, disabled, given a new secret) counts for what still waits, and
 no secret stands in a task.

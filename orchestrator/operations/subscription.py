@@ -13,7 +13,7 @@ from orchestrator.domain.task import Task
 from orchestrator.operations import read
 from orchestrator.operations.announce import delivery_request, event_payload
 from orchestrator.operations.cancel import cancel_orphan
-from orchestrator.operations.read import Page
+from orchestrator.operations.paging import Page
 from orchestrator.operations.replay import run_again
 from orchestrator.operations.request import Origin, check_reach
 from orchestrator.operations.submit import Intake

@@ -1,6 +1,6 @@
 """gen_content on the whole system: a real worker, the provider's own SDK, a fake provider, real stores."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,16 +9,19 @@ import pytest
 import redis
 
 from orchestrator.domain.events import EventKind
-from orchestrator.domain.ids import DEFAULT_TENANT, Tenant, WorkerId
+from orchestrator.domain.ids import DEFAULT_TENANT, WorkerId
 from orchestrator.domain.outcome import Parked, decide
+from orchestrator.domain.profile import Profile
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.domain.states import State
 from orchestrator.domain.steps import Wait
 from orchestrator.operations import artifact
 from orchestrator.operations.budget import set_limit
 from orchestrator.operations.park import park
+from orchestrator.operations.profile import set_profile
 from orchestrator.operations.submit import Intake
 from orchestrator.operations.why import why
+from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
 from tests.fakes.anthropic import FakeAnthropic
@@ -73,11 +76,23 @@ async def test_a_document_is_streamed_paid_for_and_stored(house: House, anthropi
     assert "experienced writer" in str(asked.json["system"])
 
 
-@pytest.mark.parametrize("scope", [DEFAULT_TENANT, None])
+async def by_budget(runtime: Runtime, usd: float) -> None:
+    await set_limit(runtime, DEFAULT_TENANT, usd)
+
+
+async def by_system_budget(runtime: Runtime, usd: float) -> None:
+    await set_limit(runtime, None, usd)
+
+
+async def by_profile(runtime: Runtime, usd: float) -> None:
+    await set_profile(runtime, Profile(DEFAULT_TENANT), usd)
+
+
+@pytest.mark.parametrize("limit", [by_budget, by_system_budget, by_profile])
 async def test_who_waits_for_money_goes_on_when_the_limit_is_raised(
-    house: House, anthropic: FakeAnthropic, scope: Tenant | None
+    house: House, anthropic: FakeAnthropic, limit: Callable[[Runtime, float], Awaitable[None]]
 ) -> None:
-    await set_limit(house.runtime, scope, 0)
+    await limit(house.runtime, 0)
     anthropic.will(Says(TEXT))
     task = await house.submit("gen_content", {"prompt": "otters", "on_budget": "wait"})
     async with house.worker(), house.scheduler():
@@ -87,9 +102,9 @@ async def test_who_waits_for_money_goes_on_when_the_limit_is_raised(
 
         await until(waits, 10)
         assert anthropic.asked == []
-        await set_limit(house.runtime, scope, 0.000001)
+        await limit(house.runtime, 0.000001)
         await until(waits, 10)  # it has asked again, or will at once: too little is still too little
-        await set_limit(house.runtime, scope, 5)
+        await limit(house.runtime, 5)
         assert (await house.ended(task)).status is State.SUCCEEDED
 
 

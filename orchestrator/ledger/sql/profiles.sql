@@ -12,12 +12,16 @@ left join profiles p on p.tenant = asked.tenant
 left join orchestrator_budgets b on b.tenant = asked.tenant
 
 -- name: set_profile
--- The money with it, in one transaction; a new limit is a new measure, as in `set_budget`.
-with anew as (
+-- The money with it, in one transaction; a new limit is a new measure, as in `set_budget`: people are told again when
+-- it is reached, and who waits for money asks again. The same limit again is none.
+with other as materialized (
+  select b.tenant from orchestrator_budgets b where b.tenant = $1::text and b.limit_nano is distinct from $7::bigint
+), anew as (
   update orchestrator_spending s set warned = 0
-  where s.tenant = $1::text and s.day = (now() at time zone 'utc')::date and exists (
-    select from orchestrator_budgets b where b.tenant = $1::text and b.limit_nano is distinct from $7::bigint
-  )
+  from other o where s.tenant = o.tenant and s.day = (now() at time zone 'utc')::date
+), woken as (
+  update orchestrator_tasks t set run_at = now()
+  from other o where t.awaits_money and t.status = 'waiting' and t.tenant = o.tenant
 ), money as (
   insert into orchestrator_budgets as b (tenant, limit_nano) values ($1::text, $7::bigint)
   on conflict (tenant) do update set limit_nano = excluded.limit_nano, changed_at = now()

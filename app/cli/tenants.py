@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.arguments import AsJson
-from app.cli.client import open_api
+from app.cli.client import at, open_api
 from app.cli.screen import print_json
 from app.cli.tables import Column, print_table
 
@@ -36,17 +36,17 @@ Limits = Annotated[
 @verbs.command()
 def show(tenant: Tenant, as_json: AsJson = False) -> None:
     """Show a tenant's limits, and those of single types of its tasks. An empty place is no limit."""
-    _print(open_api().get(f"/tenants/{tenant}"), as_json)
+    _print(open_api().get(at("tenants", tenant)), as_json)
 
 
 @verbs.command("set")
 def set_limits(tenant: Tenant, limits: Limits, as_json: AsJson = False) -> None:
     """Change limits of a tenant: aurea tenants set acme running=4 gen_content.running=1 usd_per_day=none."""
     api = open_api()
-    wanted = {name: value for name, value in api.get(f"/tenants/{tenant}").items() if name != "id"}
+    wanted = {name: value for name, value in api.get(at("tenants", tenant)).items() if name != "id"}
     for limit in limits:
         _change(wanted, limit)
-    _print(api.put(f"/tenants/{tenant}", wanted), as_json)
+    _print(api.put(at("tenants", tenant), wanted), as_json)
 
 
 def _change(wanted: dict[str, Any], limit: str) -> None:

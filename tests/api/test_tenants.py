@@ -87,6 +87,15 @@ def test_the_command_line_changes_what_is_named_and_leaves_the_rest(httpserver: 
     ]  # fmt: skip
 
 
+def test_the_command_line_names_a_tenant_whatever_is_in_its_name(httpserver: HTTPServer) -> None:
+    for method in ("GET", "PUT"):
+        answer = {"id": "a?b/c", **EMPTY}
+        httpserver.expect_request("/tenants/a?b/c", method=method, query_string="").respond_with_json(answer)
+    for verb in (("show", "a?b/c"), ("set", "a?b/c", "running=1")):
+        result = aurea(httpserver, "tenants", *verb)
+        assert result.exit_code == 0, result.output
+
+
 @pytest.mark.parametrize("limit", ["running", "running=", "running=many", "speed=1", "greet.usd_per_day=1"])
 def test_the_command_line_says_what_it_cannot_read(httpserver: HTTPServer, limit: str) -> None:
     httpserver.expect_request("/tenants/acme", method="GET").respond_with_json({"id": "acme", **EMPTY})

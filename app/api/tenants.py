@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import shapes
+from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf, TenantIdOf
 from app.issues import validated
 from app.openapi import Body
@@ -75,6 +76,7 @@ async def set_limits(request: Request, tenant: TenantIdOf, principal: PrincipalO
     types = {name: limits.bounds for name, limits in wanted.types.items() if limits.bounds != Bounds()}
     limits = Profile(tenant, wanted.bounds, wanted.requests_per_minute, types)
     await profile.set_profile(runtime, limits, wanted.usd_per_day)
+    tell(request, tenant, **_told(limits, wanted.usd_per_day))
     return await _shown(runtime, tenant)
 
 
@@ -89,3 +91,15 @@ async def _shown(runtime: Runtime, tenant: Tenant) -> Response:
             "types": dict(sorted(limits.types.items())),
         }
     )
+
+
+def _told(limits: Profile, usd_per_day: float | None) -> dict[str, str | int]:
+    """What the audit says was set, by the names that the command line has for them; what is not there has no limit."""
+    money = None if usd_per_day is None else str(usd_per_day)
+    own = {**asdict(limits.bounds), "usd_per_day": money, "requests_per_minute": limits.requests_per_minute}
+    of_types = {
+        f"{type_name}.{name}": most
+        for type_name, bounds in limits.types.items()
+        for name, most in asdict(bounds).items()
+    }
+    return {name: most for name, most in {**own, **of_types}.items() if most is not None}

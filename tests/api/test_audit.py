@@ -22,7 +22,7 @@ from orchestrator.domain.principal import Kind, Principal, Scope
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.operations.relay import Relay
 from orchestrator.queue.redis import RedisQueue
-from tests.api.door import TOKEN, Door, fail
+from tests.api.door import TOKEN, Door, fail, open_door, succeed
 from tests.api.test_webhooks import deliver
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
@@ -122,6 +122,40 @@ async def test_what_the_path_does_not_name_is_told(door: Door) -> None:
         {"usd_per_day": "None"}, {}, {},
     ]  # fmt: skip
     assert told[-1]["actor"] == {"kind": "source", "id": "github"}
+
+
+async def test_of_a_subscription_it_is_told_what_it_was_sent(database_url: str, redis_url: str) -> None:
+    async with open_door(database_url, redis_url, aurea_signing_secrets=("m" * 40,)) as door:
+        made = (await door.http.post("/subscriptions", json={"url": "https://example.com/hook"})).json()
+        place = made["links"]["self"]
+        task = await door.submit()
+        await succeed(door.runtime)
+        tried = (await door.http.post(f"{place}/test")).json()
+        await fail(door.runtime)
+        since = {"since": "2026-01-01T01:00:00+01:00"}
+        assert (await door.http.post(f"{place}/replay", json=since)).json() == {"replayed": 1, "examined": 1}
+        await fail(door.runtime)
+        await door.http.post(f"{place}/replay", json={"ids": [tried["id"], UNKNOWN]})
+        told = (await lines(door))[1:]
+    for line in told:
+        line["details"].pop("body_sha256", None)
+    assert [(line["action"], line["targets"], line["details"]) for line in told if line["targets"] != [task["id"]]] == [
+        ("subscriptions_test", [made["id"], tried["id"]], {}),
+        ("subscriptions_replay", [made["id"]], {"since": "2026-01-01T00:00:00.000000Z", "replayed": 1, "examined": 1}),
+        ("subscriptions_replay", [made["id"], tried["id"], UNKNOWN], {"replayed": 1}),
+    ]
+
+
+async def test_of_a_tenant_it_is_told_which_limits_were_set(door: Door) -> None:
+    limits = {"running": 4, "queued": None, "usd_per_day": 2.5, "types": {"greet": {"tasks_per_day": 0}}}
+    await door.http.put("/tenants/acme", json=limits)
+    await door.http.put("/tenants/acme", json={})
+    told = await lines(door, action="tenants_set")
+    for line in told:
+        line["details"].pop("body_sha256")
+    assert [(line["targets"], line["details"]) for line in told] == [
+        (["acme"], {"running": 4, "usd_per_day": "2.5", "greet.tasks_per_day": 0}), (["acme"], {}),
+    ]  # fmt: skip
 
 
 async def test_what_changed_nothing_leaves_no_line(door: Door) -> None:

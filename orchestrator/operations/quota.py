@@ -3,8 +3,9 @@
 It gives it back if it comes to nothing. Redis counts, so that nobody passes a limit however many processes ask at once;
 what it does not know is counted in Postgres first. With Redis away each batch is counted in Postgres instead: then
 processes may pass a limit by what they have under way. What has to come (a child that its parent waits for, a webhook)
-is counted and never refused; the same request again is answered with its task, and takes no second place. A process
-that dies between the two leaves a place taken: of what waits until the next recount, of the day until its end.
+is counted and never refused, deliveries of endings are not counted; the same request again is answered with its task,
+and takes no second place. A process that dies between the two leaves a place taken: of what waits until the next
+recount, of the day until its end.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import structlog
 from orchestrator.domain.errors import QuotaExceeded, Unavailable
 from orchestrator.domain.ids import TaskId, Tenant, first_id
 from orchestrator.domain.profile import seconds_to_midnight
+from orchestrator.domain.subscription import DELIVER
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger.postgres import Existing
 from orchestrator.operations.hold import QUEUE_SECONDS
@@ -77,7 +79,7 @@ async def admit(runtime: Runtime, tasks: Sequence[NewTask]) -> Admission:
 def _place(runtime: Runtime, task: NewTask) -> Place | None:
     profile = runtime.profiles.by_tenant.get(task.tenant)
     # One whose first try is in doubt has kept its place.
-    if profile is None or (task.asked_again and not task.called):
+    if profile is None or task.type == DELIVER or (task.asked_again and not task.called):
         return None
     place = Place(
         task.id, task.tenant, task.type, task.always or task.called, profile.bounds, profile.of_type(task.type)

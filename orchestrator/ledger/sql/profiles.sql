@@ -34,15 +34,18 @@ on conflict (tenant) do update set tasks_per_day = excluded.tasks_per_day, runni
   changed_at = now()
 
 -- name: created_since
+-- Here and in `unbegun` without the deliveries that tell of endings: nobody asked for them as tasks.
 -- Ids begin with the moment at which they were made; every state is named so that the index on all three is used.
 select type, count(*) as tasks
 from orchestrator_tasks
 where tenant = $1::text and status = any (enum_range(null::orchestrator_state)) and id >= $2::uuid
+  and type <> 'webhook_deliver'
 group by type
 
 -- name: unbegun
 select id::text, type from orchestrator_tasks
 where tenant = $1::text and status in ('scheduled', 'queued') and attempt = 0
+  and type <> 'webhook_deliver'
 
 -- name: owners_of
 select id::text, tenant, type from orchestrator_tasks where id = any($1::uuid[])

@@ -62,7 +62,7 @@ class Announcing:
         What was told of an ending before is told no second time: its delivery has the same key.
         """
         oldest = first_id(since, -LONGEST_LIFE)
-        return await self._unhurried.change(_SQL["announce_again"], tenant, wanted, since, oldest, limit)
+        return await self._unhurried.of(tenant).change(_SQL["announce_again"], tenant, wanted, since, oldest, limit)
 
     async def unreported(self) -> list[Disabled]:
         """Return the subscriptions that were disabled and that nobody was told of; each once."""

@@ -27,7 +27,7 @@ class Subscribing:
         description: str,
     ) -> Subscription | None:
         """Store a subscription; None when the tenant has as many as it may."""
-        row = await self._database.row(
+        row = await self._database.of(tenant).row(
             _SQL["subscribe"], wanted, tenant, url, types, states, description, MOST_SUBSCRIPTIONS
         )
         return None if row is None else _subscription_of(row)

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import Tenant
+from orchestrator.domain.outcome import Succeeded
+from orchestrator.domain.subscription import SubscriptionId
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.pool import open_pool
 from orchestrator.ledger.postgres import PostgresLedger
-from tests.store.samples import TENANT, new_task, waiting
+from tests.store.samples import CLOCK, TENANT, claim_of, ending_of, new_task, waiting
 
 OTHER = Tenant("other")
 COUNT = "select count(*) from orchestrator_tasks"
@@ -132,6 +135,28 @@ async def test_every_table_stands_behind_the_wall(pool: asyncpg.Pool) -> None:
     for row in tables:
         browser = ["browser"] if row["name"] in SHOWN else []
         assert row["policies"] == [*browser, "system", *(["tenant"] if row["owned"] else [])], row["name"]
+
+
+async def test_who_subscribes_and_has_told_again_stands_behind_the_wall(
+    pool: asyncpg.Pool, ledger: PostgresLedger
+) -> None:
+    asked = TENANT, SubscriptionId(CLOCK.task_id())
+    assert await ledger.subscribe(*asked, "https://example.com/hook", None, None, "") is not None
+    task = new_task()
+    await ledger.insert([task])
+    assert await ledger.settle([ending_of(claim_of(task, 5), Succeeded(b"1"))]) == [True]
+    assert await ledger.announce_again(*asked, CLOCK.now() - timedelta(days=1000), 10) == 1
+    for table in ("subscriptions", "callbacks"):
+        closed = f"create policy closed on orchestrator_{table} as restrictive for insert to aurea_app"
+        await pool.execute(f"{closed} with check (false)")
+    refused = []
+    with pytest.raises(Unavailable) as caught:
+        await ledger.subscribe(*asked, "https://example.com/hook", None, None, "")
+    refused.append(caught.value.__cause__)
+    with pytest.raises(Unavailable) as caught:
+        await ledger.announce_again(*asked, CLOCK.now() - timedelta(days=1000), 10)
+    refused.append(caught.value.__cause__)
+    assert [type(cause) for cause in refused] == [asyncpg.InsufficientPrivilegeError] * 2
 
 
 async def test_a_browser_reads_some_columns_of_its_tenants_rows_and_nothing_else(

@@ -32,9 +32,9 @@ class Announcing:
     _database: Database
     _unhurried: Database
 
-    async def callbacks(self, limit: int) -> list[Callback]:
-        """Return the oldest notes."""
-        rows = await self._database.rows(_SQL["callbacks"], limit)
+    async def callbacks(self, after: int, limit: int) -> list[Callback]:
+        """Return the oldest notes behind an id."""
+        rows = await self._database.rows(_SQL["callbacks"], after, limit)
         return [
             Callback(
                 row["id"],

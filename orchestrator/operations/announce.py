@@ -1,9 +1,12 @@
 """Announcing: what is still to be told of endings becomes deliveries, tasks like any other.
 
 A note is removed after its delivery is kept. Whoever dies between the two leaves the note; it is read again, and the
-delivery's idempotency key finds the one that is there. So a recipient has one delivery for one ending.
+delivery's idempotency key finds the one that is there. So a recipient has one delivery for one ending. A note that is
+sealed under a key which this process lacks stays until somebody has it, and holds up none behind it.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +14,7 @@ import orjson
 import structlog
 
 from orchestrator import crash
+from orchestrator.domain.errors import SealKeyMissing
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.subscription import DELIVER, Callback
 from orchestrator.domain.task import NewTask
@@ -22,17 +26,39 @@ from orchestrator.runtime import Runtime
 _log = structlog.get_logger("orchestrator.announce")
 
 BATCH = 200
+AGAIN_SECONDS = 30.0
+"""How long a note is left alone that could not be read."""
 _MOST_PAYLOAD_BYTES = 1_000_000
 """More than the parts of an event come to, each of which has a bound; what the door takes in may be less."""
 
 
-async def announce(runtime: Runtime) -> int:
-    """Make deliveries of the oldest notes; return how many there were. Raises Unavailable with nothing lost."""
-    notes = await runtime.ledger.callbacks(BATCH)
-    if notes:
-        await keep(runtime, [_delivery(runtime, note) for note in notes], _at_once)
+@dataclass(slots=True)
+class Passed:
+    """How far notes were passed over because they cannot be read here."""
+
+    last: int = 0
+    """The note behind which to read on."""
+    until: float = 0.0
+    """From when on, by the monotonic clock, the end of them leads back to the oldest."""
+
+
+async def announce(runtime: Runtime, passed: Passed) -> int:
+    """Make deliveries of the oldest notes that were not passed over, and pass over those that cannot be read.
+
+    Returns how many notes were looked at. Raises Unavailable with nothing lost.
+    """
+    notes = await runtime.ledger.callbacks(passed.last, BATCH)
+    made, missing = _deliveries(runtime, notes)
+    if made:
+        await keep(runtime, list(made.values()), _at_once)
         crash.at("announced")
-        await runtime.ledger.forget_callbacks([note.id for note in notes])
+        await runtime.ledger.forget_callbacks(list(made))
+    if missing:
+        passed.last = notes[-1].id
+        _log.warning("notes_unreadable", notes=len(notes) - len(made), reasons=sorted(missing))
+    now = runtime.clock.monotonic()
+    if len(notes) < BATCH and now >= passed.until:
+        passed.last, passed.until = 0, now + AGAIN_SECONDS
     return len(notes)
 
 
@@ -56,6 +82,18 @@ def delivery_request(payload: dict[str, Any], task_id: TaskId | None = None, key
     if task_id is not None:
         tags["task"] = task_id
     return TaskRequest(type=DELIVER, payload=payload, idempotency_key=key, tags=tags)
+
+
+def _deliveries(runtime: Runtime, notes: Sequence[Callback]) -> tuple[dict[int, NewTask], set[str]]:
+    """What becomes of those that can be read, by their ids; and which keys the others lack."""
+    made: dict[int, NewTask] = {}
+    missing = set()
+    for note in notes:
+        try:
+            made[note.id] = _delivery(runtime, note)
+        except SealKeyMissing as error:
+            missing.add(str(error))
+    return made, missing
 
 
 def _delivery(runtime: Runtime, note: Callback) -> NewTask:

@@ -25,6 +25,8 @@ from orchestrator.vault.vault import MARK, Vault
 
 PAYLOAD, RESULT, ERROR = "payload", "result", "error"
 PROGRESS = "progress event"
+_Excused = tuple[type[Exception], ...]
+_UNREADABLE: _Excused = (SealBroken, SealKeyMissing)
 
 
 def step_result(name: str) -> str:
@@ -98,21 +100,24 @@ def open_step(runtime: Runtime, tenant: Tenant, task_id: TaskId, step: Step) -> 
 
 def open_task(runtime: Runtime, task: Task, *, listed: bool = False) -> Task:
     """Return a task as its tenant sees it; `listed`: one that cannot be read does not spoil the answer."""
-    vault, who = runtime.vault, (task.tenant, task.id)
+    vault, who, excused = runtime.vault, (task.tenant, task.id), _UNREADABLE if listed else ()
     opened = {
-        "payload": _value(vault, *who, PAYLOAD, task.payload, listed),
-        "result": _value(vault, *who, RESULT, task.result, listed),
-        "error": _error(vault, *who, task.error, listed),
-        "progress": _value(vault, *who, PROGRESS, task.progress, listed),
+        "payload": _value(vault, *who, PAYLOAD, task.payload, excused),
+        "result": _value(vault, *who, RESULT, task.result, excused),
+        "error": _error(vault, *who, task.error, excused),
+        "progress": _value(vault, *who, PROGRESS, task.progress, excused),
     }
     changed = {name: value for name, value in opened.items() if value is not getattr(task, name)}
     return replace(task, **changed) if changed else task
 
 
 def open_ending(runtime: Runtime, tenant: Tenant, task_id: TaskId, told: dict[str, Any]) -> dict[str, Any]:
-    """Return what is told of a task that ended as its tenant sees it; in a value's place why it cannot be read."""
-    result = _value(runtime.vault, tenant, task_id, RESULT, told["result"], listed=True)
-    return {**told, "result": result, "error": _error(runtime.vault, tenant, task_id, told["error"], listed=True)}
+    """Return what is told of a task that ended as its tenant sees it; in the place of a broken value, that it is.
+
+    Raises SealKeyMissing: what is told stands for good, and who has the key can tell it right.
+    """
+    result = _value(runtime.vault, tenant, task_id, RESULT, told["result"], (SealBroken,))
+    return {**told, "result": result, "error": _error(runtime.vault, tenant, task_id, told["error"], (SealBroken,))}
 
 
 def open_run(runtime: Runtime, tenant: Tenant, run: Run) -> Run:
@@ -121,7 +126,8 @@ def open_run(runtime: Runtime, tenant: Tenant, run: Run) -> Run:
 
 
 def open_event(runtime: Runtime, tenant: Tenant, event: Event, *, listed: bool = False) -> Event:
-    data = _value(runtime.vault, tenant, event.task_id, event_data(event.kind), event.data, listed)
+    excused = _UNREADABLE if listed else ()
+    data = _value(runtime.vault, tenant, event.task_id, event_data(event.kind), event.data, excused)
     return event if data is event.data else replace(event, data=data)
 
 
@@ -135,32 +141,33 @@ def open_step_view(runtime: Runtime, tenant: Tenant, task_id: TaskId, view: Step
 
 def open_message(runtime: Runtime, tenant: Tenant, task_id: TaskId, message: str) -> str:
     """Return the message of a task's error; why it cannot be read, where it cannot."""
-    opened: str = _value(runtime.vault, tenant, task_id, ERROR, message, listed=True, worded=True)
+    opened: str = _value(runtime.vault, tenant, task_id, ERROR, message, _UNREADABLE, worded=True)
     return opened
 
 
 def _error(
-    vault: Vault, tenant: Tenant, task_id: TaskId, error: dict[str, Any] | None, listed: bool = False
+    vault: Vault, tenant: Tenant, task_id: TaskId, error: dict[str, Any] | None, excused: _Excused = ()
 ) -> dict[str, Any] | None:
     if error is None or not isinstance(error.get("message"), str):
         return error
-    message = _value(vault, tenant, task_id, ERROR, error["message"], listed, worded=True)
+    message = _value(vault, tenant, task_id, ERROR, error["message"], excused, worded=True)
     return error if message is error["message"] else {**error, "message": message}
 
 
 def _value(
-    vault: Vault, tenant: Tenant, task_id: TaskId, what: str, value: Any, listed: bool = False, worded: bool = False
+    vault: Vault, tenant: Tenant, task_id: TaskId, what: str, value: Any, excused: _Excused = (), worded: bool = False
 ) -> Any:
-    """Open a decoded JSON value, or an orjson.Fragment of one; only a text can be sealed."""
+    """Open a decoded JSON value, or an orjson.Fragment of one; only a text can be sealed.
+
+    An excused error is not raised but told in the place of the value.
+    """
     is_text = isinstance(value, orjson.Fragment)  # JSON that was not decoded
     if not is_text and not (isinstance(value, str) and value.startswith(MARK)):
         return value
     kept = orjson.dumps(value)
     try:
         opened = vault.open(tenant, task_id, what, kept)
-    except (SealBroken, SealKeyMissing) as error:
-        if not listed:
-            raise
+    except excused as error:
         return f"unreadable: {error}" if worded else {"unreadable": str(error)}
     if opened is kept:
         return value

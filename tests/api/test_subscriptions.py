@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.signing import Generation
-from orchestrator.operations.announce import announce
+from orchestrator.operations.announce import Passed, announce
 from tests.api.door import Door, fail, open_door, succeed
 
 MASTER = "a master secret of the tests: new"
@@ -64,7 +64,7 @@ async def test_deliveries_show_what_was_told_and_answered(door: Door) -> None:
     task = await door.submit(callback_url=URL, tags={"team": "docs"})
     assert task["callback_url"] == URL
     await succeed(door.runtime)
-    assert await announce(door.runtime) == 2
+    assert await announce(door.runtime, Passed()) == 2
     (waiting,) = await deliveries(door, made)
     assert (waiting["event"], waiting["task_id"], waiting["status"]) == ("task.succeeded", task["id"], "queued")
     assert waiting["event_id"].startswith(f"evt_{task['id'].replace('-', '')}_")
@@ -80,7 +80,7 @@ async def test_replay_by_ids_runs_its_own_deliveries_alone(door: Door) -> None:
     made, other = await subscribe(door), await subscribe(door)
     await door.submit()
     await succeed(door.runtime)
-    await announce(door.runtime)
+    await announce(door.runtime, Passed())
     for _ in range(2):
         await fail(door.runtime)
     (its,), (others,) = await deliveries(door, made), await deliveries(door, other)
@@ -98,11 +98,11 @@ async def test_replay_since_a_moment_tells_what_did_not_arrive(door: Door) -> No
     body = {"since": "2026-01-01T00:00:00Z"}
     answer = await door.http.post(f"{made['links']['self']}/replay", json=body)
     assert answer.json() == {"replayed": 0, "examined": 1}
-    await announce(door.runtime)
+    await announce(door.runtime, Passed())
     await fail(door.runtime)
     answer = await door.http.post(f"{made['links']['self']}/replay", json=body)
     assert answer.json() == {"replayed": 1, "examined": 1}
-    await announce(door.runtime)
+    await announce(door.runtime, Passed())
     assert [each["status"] for each in await deliveries(door, made)] == ["queued"]
 
 

@@ -92,7 +92,7 @@ async def subscribe(ledger: PostgresLedger, tenant: Tenant = TENANT, **wanted: A
 
 
 async def notes(ledger: PostgresLedger) -> list[Callback]:
-    return await ledger.callbacks(100)
+    return await ledger.callbacks(0, 100)
 
 
 @pytest.mark.parametrize(("end", "state"), ENDS, ids=lambda value: getattr(value, "__name__", str(value)))

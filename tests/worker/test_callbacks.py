@@ -22,7 +22,7 @@ from orchestrator.domain.subscription import DELIVER
 from orchestrator.domain.task import Task
 from orchestrator.operations import subscription as subscribing
 from orchestrator.operations import sweep
-from orchestrator.operations.announce import announce
+from orchestrator.operations.announce import Passed, announce
 from orchestrator.operations.cancel import cancel
 from orchestrator.operations.replay import retry
 from orchestrator.operations.sign import sign
@@ -74,7 +74,7 @@ async def deliveries(house: House, state: State | None = None) -> list[Task]:
 
 async def told(house: House) -> list[Task]:
     """Make deliveries of what is noted, and return all there are once they have ended."""
-    await announce(house.runtime)
+    await announce(house.runtime, Passed())
     return [await house.ended(task) for task in await deliveries(house)]
 
 
@@ -115,7 +115,7 @@ async def test_who_asked_is_told_what_became_of_the_task(house: House, receiver:
     assert data["finished_at"] == f"{ended.finished_at:%Y-%m-%dT%H:%M:%S.%fZ}"
     assert data["links"]["self"] == f"/tasks/{task.id}"
     assert "payload" not in data
-    await announce(house.runtime)
+    await announce(house.runtime, Passed())
     assert len(await deliveries(house)) == 2  # they announce nothing themselves
 
 
@@ -158,12 +158,12 @@ async def test_a_chore_that_dies_half_way_tells_once(
         else:
             patched.setattr(type(house.runtime.ledger), "forget_callbacks", dies)
         with pytest.raises(Unavailable):
-            await announce(house.runtime)
+            await announce(house.runtime, Passed())
     assert len(await deliveries(house)) == (0 if when == "before" else 2)
     async with house.worker():
         assert len(await told(house)) == 2
     assert receiver.events == [("task.cancelled", task.id)] * 2
-    assert await announce(house.runtime) == 0
+    assert await announce(house.runtime, Passed()) == 0
 
 
 async def test_a_receiver_that_fails_is_told_until_it_answers(
@@ -190,7 +190,7 @@ async def test_who_never_answers_well_is_given_up_as_a_dead_letter(
     await house.submit("echo")
     async with house.worker(), promoting(house):
         async with asyncio.timeout(20):
-            while not await announce(house.runtime):  # noqa: ASYNC110 - notes are read, nobody is told of them
+            while not await announce(house.runtime, Passed()):  # noqa: ASYNC110 - notes are read, nobody is told of them
                 await asyncio.sleep(0.01)
         (delivery,) = await told(house)
         assert delivery.status is State.FAILED
@@ -236,7 +236,7 @@ async def test_a_delivery_that_waits_for_a_deleted_subscription_is_cancelled(hou
     shown = await subscribing.create(house.runtime, DEFAULT_TENANT, receiver.url)
     task = await house.submit("echo")
     await cancel(house.runtime, DEFAULT_TENANT, task.id)
-    await announce(house.runtime)
+    await announce(house.runtime, Passed())
     await subscribing.delete(house.runtime, DEFAULT_TENANT, shown.subscription.id)
     assert [task.status for task in await deliveries(house)] == [State.CANCELLED]
     event = b'{"type":"task.cancelled"}'
@@ -254,7 +254,7 @@ async def test_a_task_that_is_run_again_tells_again_under_another_id(house: Hous
         await told(house)
         await retry(house.runtime, DEFAULT_TENANT, task.id)
         async with asyncio.timeout(20):
-            while not await announce(house.runtime):  # noqa: ASYNC110 - notes are read, nobody is told of them
+            while not await announce(house.runtime, Passed()):  # noqa: ASYNC110 - notes are read, nobody is told of them
                 await asyncio.sleep(0.01)
         await told(house)
     assert receiver.events == [("task.succeeded", task.id)] * 2

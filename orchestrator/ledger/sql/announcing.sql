@@ -1,8 +1,9 @@
 -- name: callbacks
 select id, tenant, subscription_id::text, url, task_id::text, fence, traceparent, status::text, told, result, ended_at
 from orchestrator_callbacks
+where id > $1::bigint
 order by orchestrator_callbacks.id
-limit $1::integer
+limit $2::integer
 
 -- name: forget_callbacks
 delete from orchestrator_callbacks where id = any($1::bigint[])

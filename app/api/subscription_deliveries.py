@@ -107,12 +107,19 @@ def _ids(texts: list[str]) -> list[TaskId]:
     return ids
 
 
+def _event(payload: dict[str, Any]) -> tuple[str | None, str]:
+    """Its id and its type; of a payload that cannot be read none, and why it cannot."""
+    if "unreadable" in payload:
+        return None, f"unreadable: {payload['unreadable']}"
+    return payload["event"]["id"], payload["event"]["type"]
+
+
 def _document(task: Task) -> dict[str, Any]:
-    event = task.payload["event"]
+    event_id, event = _event(task.payload)
     return {
         "id": task.id,
-        "event_id": event["id"],
-        "event": event["type"],
+        "event_id": event_id,
+        "event": event,
         "task_id": task.tags.get("task"),
         "status": task.status,
         "attempt": task.attempt,

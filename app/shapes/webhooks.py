@@ -69,6 +69,10 @@ class DeliveryAnswer(BaseModel):
     answer: str = Field(description="The beginning of its body.")
 
 
+class Unreadable(BaseModel):
+    unreadable: str = Field(description="Why what is sealed cannot be read.")
+
+
 class SubscriptionDeliveryLinks(BaseModel):
     self: str
     runs: str
@@ -76,12 +80,12 @@ class SubscriptionDeliveryLinks(BaseModel):
 
 class SubscriptionDelivery(BaseModel):
     id: str = Field(description="Of the task that delivers.")
-    event_id: str = Field(description="The header webhook-id.")
-    event: str
+    event_id: str | None = Field(description="The header webhook-id; null where what is sealed cannot be read.")
+    event: str = Field(description="Its type; `unreadable: ` and the reason where what is sealed cannot be read.")
     task_id: str | None = Field(description="The task whose end is told; null for a test.")
     status: State
     attempt: int
-    answer: DeliveryAnswer | None = Field(description="Of the attempt that arrived.")
+    answer: DeliveryAnswer | Unreadable | None = Field(description="Of the attempt that arrived.")
     error: Failure | None = Field(description="Of the last attempt that did not; it says what was answered.")
     next_attempt_at: datetime | None
     created_at: datetime

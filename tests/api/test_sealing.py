@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 from typer.testing import CliRunner, Result
 
+from app import shapes
 from app.cli.main import cli
 from orchestrator.domain.events import EventKind
 from orchestrator.domain.outcome import Succeeded
+from orchestrator.operations.announce import Passed, announce
 from orchestrator.sdk import Config
 from orchestrator.settings import read_settings
 from orchestrator.withheld import handler_config
@@ -105,22 +107,42 @@ async def test_without_the_key_a_problem_names_the_variable_and_lists_go_on(data
         assert CANARY in (await door.http.post(f"/tasks/{task['id']}/retry", headers=ACME)).text
 
 
-async def test_the_command_seals_everything_anew_and_says_what_is_left(database_url: str, redis_url: str) -> None:
-    async def rotate(keys: str) -> Result:
-        variables = {
-            "DATABASE_URL": database_url, "REDIS_URL": redis_url, "AUREA_ENCRYPTION_KEYS": keys,
-            "AUREA_ENCRYPT_TENANTS": "acme",
-        }  # fmt: skip
-        return await asyncio.to_thread(CliRunner().invoke, cli, ["rotate-keys"], env=variables)
+async def test_deliveries_that_cannot_be_read_are_listed(database_url: str, redis_url: str) -> None:
+    signing = {"aurea_signing_secrets": ("m" * 40,)}
+    async with open_door(database_url, redis_url, **ON | signing) as door:
+        url = {"url": "https://example.com/hook"}
+        made = (await door.http.post("/subscriptions", headers=ACME, json=url)).json()
+        await create(door, CANARY)
+        await succeed(door.runtime)
+        await announce(door.runtime, Passed())
+        await succeed(door.runtime, {"status": 200, "answer": CANARY})
+    async with open_door(database_url, redis_url, **ON | signing | {"aurea_encryption_keys": K2}) as door:
+        await door.http.post(f"{made['links']['self']}/test", headers=ACME)
+        new, old = orjson.loads(await shown(door, made["links"]["deliveries"]))["items"]
+    assert new["event"] == "subscription.test"
+    assert (old["event_id"], old["event"][:12], old["status"]) == (None, "unreadable: ", "succeeded")
+    assert "'k1'" in old["event"]
+    assert "'k1'" in old["answer"]["unreadable"]
+    shapes.SubscriptionDelivery.model_validate(old, extra="forbid")
 
+
+async def rotate(database_url: str, redis_url: str, keys: str) -> Result:
+    variables = {
+        "DATABASE_URL": database_url, "REDIS_URL": redis_url, "AUREA_ENCRYPTION_KEYS": keys,
+        "AUREA_ENCRYPT_TENANTS": "acme",
+    }  # fmt: skip
+    return await asyncio.to_thread(CliRunner().invoke, cli, ["rotate-keys"], env=variables)
+
+
+async def test_the_command_seals_everything_anew_and_says_what_is_left(database_url: str, redis_url: str) -> None:
     async with open_door(database_url, redis_url, **ON) as door:
         await create(door, CANARY)
-        stuck = await rotate(K2)
+        stuck = await rotate(database_url, redis_url, K2)
         assert (stuck.exit_code, stuck.stdout) == (1, "sealed anew: 0; left: 2\n")
         assert "'k1'" in stuck.stderr
-        done = await rotate(f"{K2},{K1}")
+        done = await rotate(database_url, redis_url, f"{K2},{K1}")
         assert (done.exit_code, done.stdout) == (0, "sealed anew: 2; left: 0\n"), done.stderr
-        assert (await rotate(K2)).stdout == "sealed anew: 0; left: 0\n"
+        assert (await rotate(database_url, redis_url, K2)).stdout == "sealed anew: 0; left: 0\n"
 
 
 def test_handlers_are_not_given_the_keys(monkeypatch: Any) -> None:

@@ -39,5 +39,10 @@ def rotate_keys() -> None:
         typer.echo(
             f"{walk.waiting} records wait in the outbox for Postgres: run it again when they are written", err=True
         )
+    if walk.untold:
+        typer.echo(
+            f"{walk.untold} endings are still to be told: run it again when the scheduler has made deliveries of them",
+            err=True,
+        )
     typer.echo(f"sealed anew: {walk.sealed}; left: {walk.left}")
-    raise typer.Exit(1 if walk.left or walk.waiting else 0)
+    raise typer.Exit(1 if walk.left or walk.waiting or walk.untold else 0)

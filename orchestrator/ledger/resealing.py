@@ -77,6 +77,13 @@ class Resealing:
         )
         return [StaleFingerprint(*row) for row in rows]
 
+    async def stale_callbacks(self, wanted: Wanted) -> int:
+        """Return how many notes of endings that are still to be told hold values that are not as they are wanted."""
+        number: int = await self._unhurried.value(
+            _SQL["stale_callbacks"], wanted.sealed, wanted.newest, list(wanted.tenants)
+        )
+        return number
+
     async def reseal(self, changes: Sequence[tuple[Stale, bytes]]) -> None:
         """Put each value's new form in its place, unless somebody has written there."""
         for table, group in groupby(sorted(changes, key=_table), key=_table):

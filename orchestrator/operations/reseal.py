@@ -37,6 +37,8 @@ class Walk:
     """Values that still are, because they cannot be opened."""
     waiting: int = 0
     """Records in the outbox, which are not looked at."""
+    untold: int = 0
+    """Endings that are still to be told with values under another key, or plain: their deliveries are sealed anew."""
     problems: set[str] = field(default_factory=set)
     """Why values cannot be opened."""
 
@@ -62,6 +64,7 @@ async def reseal(runtime: Runtime) -> AsyncIterator[Walk]:
         yield walk
         after = ids[-1]
     walk.waiting = await runtime.queue.outbox_depth()
+    walk.untold = await runtime.ledger.stale_callbacks(wanted)
     yield walk
 
 

@@ -145,6 +145,18 @@ async def test_the_command_seals_everything_anew_and_says_what_is_left(database_
         assert (await rotate(database_url, redis_url, K2)).stdout == "sealed anew: 0; left: 0\n"
 
 
+async def test_the_command_says_that_endings_are_still_to_be_told(database_url: str, redis_url: str) -> None:
+    async with open_door(database_url, redis_url, **ON, aurea_signing_secrets=("m" * 40,)) as door:
+        await create(door, CANARY, callback_url="https://example.com/hook")
+        await fail(door.runtime)
+    waiting = await rotate(database_url, redis_url, f"{K2},{K1}")
+    assert (waiting.exit_code, waiting.stdout[-9:]) == (1, " left: 0\n")
+    assert "1 endings are still to be told" in waiting.stderr
+    async with open_door(database_url, redis_url, **ON | {"aurea_encryption_keys": f"{K2},{K1}"}) as door:
+        await announce(door.runtime, Passed())
+    assert (await rotate(database_url, redis_url, K2)).exit_code == 0
+
+
 def test_handlers_are_not_given_the_keys(monkeypatch: Any) -> None:
     monkeypatch.setenv("AUREA_ENCRYPTION_KEYS", K1)
     config: Config = handler_config(read_settings())

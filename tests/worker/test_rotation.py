@@ -10,6 +10,7 @@ from orchestrator.domain.errors import NotConfigured
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId
 from orchestrator.domain.states import State
 from orchestrator.ledger.resealing import Wanted
+from orchestrator.operations.announce import Passed, announce
 from orchestrator.operations.rebuild import BEGINNING
 from orchestrator.operations.replay import retry
 from orchestrator.operations.request import Origin, TaskRequest
@@ -116,6 +117,22 @@ async def test_records_in_the_outbox_are_told_of(database_url: str, redis_url: s
         house.runtime.standby.postgres.away = house.runtime.standby.postgres.silent = True
         await house.submit("parrot", CANARY)
         assert (await walked(house.runtime)).waiting == 1
+
+
+@pytest.mark.parametrize("kind", ["parrot", "blurt"])
+async def test_endings_that_are_still_to_be_told_are_told_of(
+    database_url: str, redis_url: str, database: asyncpg.Connection, kind: str
+) -> None:
+    signing = {"aurea_signing_secrets": ("m" * 40,)}
+    async with sealing_house(database_url, redis_url, **signing) as old, old.worker():
+        await old.ended(await old.submit(kind, SECRET, callback_url="https://example.com/hook"))
+    async with sealing_house(database_url, redis_url, **NEWER) as new:
+        walk = await walked(new.runtime)
+        assert (walk.left, walk.untold) == (0, 1)
+        await announce(new.runtime, Passed())
+        walk = await walked(new.runtime)
+        assert (walk.left, walk.untold) == (0, 0)
+    assert "aurea:sealed:1:k1:" not in await tables(database)
 
 
 async def test_what_somebody_writes_meanwhile_is_not_undone(

@@ -43,6 +43,16 @@ where id > $1::uuid and id <= $2::uuid and idempotency_key is not null
   and not (octet_length(fingerprint) > 32 and substring(fingerprint for octet_length($3::bytea)) = $3::bytea)
   and (octet_length(fingerprint) > 32 or tenant = any($4::text[]) or '*' = any($4::text[]))
 
+-- name: stale_callbacks
+-- An ending is told of with the values that its task had when it ended.
+select count(*)
+from orchestrator_callbacks c
+where exists (
+  select from unnest(array[c.result::text, (c.told #> '{error,message}')::text]) as v (value)
+  where not starts_with(value, $2::text)
+    and (starts_with(value, $1::text) or c.tenant = any($3::text[]) or '*' = any($3::text[]))
+)
+
 -- name: reseal_tasks
 -- Here and below: what somebody wrote meanwhile stands.
 with held as materialized (

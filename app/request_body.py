@@ -34,7 +34,8 @@ class BodyRoute(APIRoute):
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """Return the whole body. Raises TooLarge as soon as it passes the limit, HTTPException for one we cannot read."""
     headers = dict(request.scope["headers"])
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    codings = (headers.get(b"content-encoding", b"identity"), headers.get(b"transfer-encoding", b"chunked"))
+    if tuple(each.strip().lower() for each in codings) != (b"identity", b"chunked"):
         raise HTTPException(415, "send the body without Content-Encoding: compressed bodies are not accepted")
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and (len(declared) > _MOST_DIGITS or int(declared) > limit_bytes):

@@ -97,7 +97,7 @@ class Route:
         """Return the payload and the idempotency key of this route's task. Raises Terminal."""
         from orchestrator.sdk.expressions import BadTemplate
 
-        key = f"{delivery.source}:{delivery.delivery}:{self.rule.name}"
+        key = f"webhook:{delivery.source}:{delivery.delivery}:{self.rule.name}"
         try:
             if self.key is not None:
                 key = str(self.key.render(values))

@@ -8,6 +8,11 @@ from datetime import datetime
 
 from orchestrator.domain.ids import TaskId
 
+PROCESSOR = "webhook_process"
+"""The type of the task that a delivery becomes; nobody may ask for one, so none was made of what nobody signed."""
+RESERVED = "webhook:"
+"""How the idempotency keys begin that nobody else may choose: else a caller could hold that of a delivery to come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -24,7 +29,7 @@ class Arrival:
     @property
     def key(self) -> str:
         """The idempotency key of its task."""
-        return f"{self.source}:{self.delivery_id}"
+        return f"{RESERVED}{self.source}:{self.delivery_id}"
 
 
 @dataclass(frozen=True, slots=True)

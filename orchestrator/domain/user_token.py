@@ -27,6 +27,8 @@ def principal_of(claims: bytes, issuer: str, now: datetime) -> Principal:
     audience = said.get("aud")
     if audience != AUDIENCE and not (isinstance(audience, list) and AUDIENCE in audience):
         raise Unauthorized(f"this token is not for {AUDIENCE} users: send the access token of one who signed in")
+    if said.get("role", AUDIENCE) != AUDIENCE:
+        raise Unauthorized(f"this token has not the role {AUDIENCE}: send the access token of one who signed in")
     until = _until(said, now)
     subject = said.get("sub")
     if not isinstance(subject, str) or not is_tenant(subject):
@@ -36,7 +38,8 @@ def principal_of(claims: bytes, issuer: str, now: datetime) -> Principal:
         metadata = {}
     if not isinstance(metadata, dict):
         raise Unauthorized("this token's claim app_metadata is not an object")
-    return Principal(_tenant(metadata, subject), Kind.USER, subject, _scopes(metadata), until)
+    scopes = _scopes(metadata, anonymous=said.get("is_anonymous") is True)
+    return Principal(_tenant(metadata, subject), Kind.USER, subject, scopes, until)
 
 
 def _until(said: Mapping[str, Any], now: datetime) -> datetime:
@@ -67,10 +70,11 @@ def _tenant(metadata: Mapping[str, Any], subject: str) -> Tenant:
     return Tenant(name)
 
 
-def _scopes(metadata: Mapping[str, Any]) -> frozenset[Scope]:
+def _scopes(metadata: Mapping[str, Any], *, anonymous: bool) -> frozenset[Scope]:
+    """What the project's administrators wrote there; else a few, and none for a visitor who has no account."""
     names = metadata.get("scopes")
     if names is None:
-        return USER_SCOPES
+        return frozenset() if anonymous else USER_SCOPES
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Unauthorized("this token's claim app_metadata.scopes is not a list of names")
     return scopes_of(names) & GRANTABLE

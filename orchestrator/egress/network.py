@@ -83,8 +83,8 @@ class GuardedNetwork(AsyncNetworkBackend):
         if not self._allowed.holds(host, port):
             for address in addresses:
                 if not is_public(address):
-                    where = "" if address == host else f"{address}, which is "
-                    raise AddressRefused(host, f"is {where}not a public address")
+                    named = "is" if address == host else "leads to what is"  # which, is nobody's business outside
+                    raise AddressRefused(host, f"{named} not a public address")
                 if is_own(address):
                     raise AddressRefused(host, "is this machine itself")
         return addresses

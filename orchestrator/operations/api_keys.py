@@ -25,6 +25,8 @@ from orchestrator.runtime import Runtime
 _log = structlog.get_logger("orchestrator.api_keys")
 
 BATCH = 500
+_FIRST_YEAR, _LAST_YEAR = 2000, 9000
+"""A time zone away from the ends of the calendar, where moments cannot be compared."""
 _KEPT = timedelta(hours=1)
 """So long after its end a key stays known in Redis: whoever read it before that has long written what he read."""
 
@@ -203,6 +205,6 @@ def _refuse_longer(by: Principal, expires_at: datetime | None, now: datetime) ->
 def _read_place(text: str) -> tuple[datetime, str]:
     moment, _, key_id = text.partition(" ")
     at = datetime.fromisoformat(moment)
-    if at.tzinfo is None or not is_key_id(key_id):
+    if at.tzinfo is None or not is_key_id(key_id) or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         raise ValueError("not where a key stands in the list")
     return at, key_id

@@ -32,6 +32,7 @@ _log = structlog.get_logger("orchestrator.quota")
 _WAIT_SECONDS = 5
 """Nobody knows when a task begins."""
 _TRIES = 3
+_UNDER_WAY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ async def admit(runtime: Runtime, tasks: Sequence[NewTask]) -> Admission:
     """Take a place for each task that needs one. Nothing that was refused has one."""
     if not runtime.profiles.by_tenant:
         return _FREE
-    places = [place for task in tasks if (place := _place(runtime, task)) is not None]
+    firsts = _firsts(tasks)
+    places = [place for task in tasks if task.id not in firsts and (place := _place(runtime, task)) is not None]
     if not places:
         return _FREE
     now = runtime.clock.now().astimezone(UTC)
@@ -73,7 +75,20 @@ async def admit(runtime: Runtime, tasks: Sequence[NewTask]) -> Admission:
         task: _refusal(place, why, now) for task, (place, why) in full.items()
     }
     refused |= await _repeats(runtime, [task for task in tasks if task.id in full])
+    refused |= {again: refused[first] for again, first in firsts.items() if first in refused}
     return Admission(refused, day, [place for place in places if place.task_id not in full])
+
+
+def _firsts(tasks: Sequence[NewTask]) -> dict[TaskId, TaskId]:
+    """Of tasks that have a key of another of the batch before them: that one, whose place is theirs."""
+    seen: dict[tuple[Tenant, str], TaskId] = {}
+    firsts: dict[TaskId, TaskId] = {}
+    for task in tasks:
+        if task.idempotency_key is not None:
+            first = seen.setdefault((task.tenant, task.idempotency_key), task.id)
+            if first != task.id:
+                firsts[task.id] = first
+    return firsts
 
 
 def _place(runtime: Runtime, task: NewTask) -> Place | None:
@@ -161,11 +176,16 @@ async def _repeats(runtime: Runtime, tasks: Sequence[NewTask]) -> dict[TaskId, E
     keyed = [task for task in tasks if task.idempotency_key is not None]
     if not keyed or runtime.standby.postgres.silent:
         return {}
-    try:
-        holders = await runtime.ledger.holders_of(keyed)
-    except Unavailable:
-        return {}
-    return {task.id: holder for task, holder in zip(keyed, holders, strict=True) if holder is not None}
+    found: dict[TaskId, Existing] = {}
+    for pause in (0.0, _UNDER_WAY_SECONDS):  # the one that has the key may be on its way to Postgres at this moment
+        await asyncio.sleep(pause)
+        unknown = [task for task in keyed if task.id not in found]
+        try:
+            holders = await runtime.ledger.holders_of(unknown) if unknown else []
+        except Unavailable:
+            break
+        found |= {task.id: holder for task, holder in zip(unknown, holders, strict=True) if holder is not None}
+    return found
 
 
 def _refusal(place: Place, full: Full, now: datetime) -> QuotaExceeded:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.domain.delivery import Arrival, DeliveryFilter, DeliveryView
+from orchestrator.domain.delivery import PROCESSOR, Arrival, DeliveryFilter, DeliveryView
 from orchestrator.domain.errors import Conflict, KeyConflict, NotFound, Unavailable
 from orchestrator.domain.ids import TaskId, Tenant, parse_task_id
 from orchestrator.domain.task import Task
@@ -24,8 +24,6 @@ from orchestrator.operations.submit import Intake, Receipt
 from orchestrator.runtime import Runtime
 
 BATCH = 1_000
-PROCESSOR = "webhook_process"
-"""The type of the task that a delivery becomes."""
 _FEWEST_DAYS = 7
 _LOOK_SECONDS = 0.5
 """How long the record is asked; with what keeping a task takes it makes the three seconds that Slack waits."""
@@ -109,7 +107,7 @@ async def redeliver(runtime: Runtime, intake: Intake, delivery_id: TaskId, origi
     if task is None or number is None:
         raise Conflict(f"the content of this delivery is forgotten: its task {found.task_id} ended too long ago")
     payload = {**task.payload, "delivery": f"{found.delivery_id}~{number}"}
-    return await intake.submit(TaskRequest(type=PROCESSOR, payload=payload), origin)
+    return await intake.submit(TaskRequest(type=PROCESSOR, payload=payload), replace(origin, own=True))
 
 
 async def forget(runtime: Runtime) -> int:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.domain.delivery import Arrival
+from orchestrator.domain.delivery import PROCESSOR, RESERVED, Arrival
 from orchestrator.domain.errors import InvalidInput, Issue, TooLarge, UnknownType
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.priority import DEFAULT, LOWEST, MOST_URGENT
@@ -68,6 +68,12 @@ class TaskRequest(BaseModel):
     """Told of the final state, each time the task comes to one."""
 
 
+_MADE_BY_US = {
+    DELIVER: "give a task a callback_url, or subscribe with POST /subscriptions",
+    PROCESSOR: "have the sender sign its webhook, POST /webhooks/{source}",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """On whose behalf a task is created, under which trace, and through which door."""
@@ -95,9 +101,7 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
     handler = runtime.handlers.get(request.type)
     if handler is None:
         raise UnknownType(request.type, runtime.handlers.known())
-    if request.type == DELIVER and not origin.own:
-        fix = "is made by the system alone: give a task a callback_url, or subscribe with POST /subscriptions"
-        raise InvalidInput(f"a task of the type {DELIVER} {fix}", [Issue("/type", fix)])
+    _check_ours(request, origin)
     if request.callback_url is not None:
         runtime.signer.check()
         check_reach(runtime, request.callback_url, "/callback_url")
@@ -127,6 +131,18 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
         arrival=origin.arrival,
         callback_url=request.callback_url,
     )  # fmt: skip
+
+
+def _check_ours(request: TaskRequest, origin: Origin) -> None:
+    """Raise InvalidInput for what the system alone makes: its types, and keys that belong to webhooks."""
+    ours = origin.own or origin.arrival is not None
+    if request.type in _MADE_BY_US and not ours:
+        fix = f"is made by the system alone: {_MADE_BY_US[request.type]}"
+        raise InvalidInput(f"a task of the type {request.type} {fix}", [Issue("/type", fix)])
+    key = request.idempotency_key or ""
+    if key.startswith(RESERVED) and not ours and origin.parent_id is None:
+        fix = f"begins with {RESERVED}, which is kept for webhooks: choose another"
+        raise InvalidInput(f"the idempotency key {fix}", [Issue("/idempotency_key", fix)])
 
 
 def check_reach(runtime: Runtime, url: str, pointer: str) -> None:

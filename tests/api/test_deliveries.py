@@ -45,7 +45,7 @@ async def test_a_hundred_repeats_are_one_task_and_one_record(door: Door, sender:
     assert (record["task_id"], record["id"], record["times_seen"]) == (task["id"], task["id"], 100)
     assert (record["source"], record["secret"], record["redelivered"]) == (sender.source, 0, 0)
     assert sender.source in ("clickup",) or record["delivery_id"] == "d-77"
-    assert f"{sender.source}:{record['delivery_id']}" == task["idempotency_key"]
+    assert f"webhook:{sender.source}:{record['delivery_id']}" == task["idempotency_key"]
 
 
 async def test_two_deliveries_are_two_tasks(door: Door) -> None:

@@ -199,7 +199,8 @@ async def test_keys_are_listed_newest_first_page_by_page(door: Door) -> None:
         if cursor is None:
             break
     assert seen == made[::-1]
-    for wrong in ("x", "é", "AAAA", cursor_of("2026-11-20T09:00:00 abcdefgh"), cursor_of("now 1")):
+    ends = ("0001-01-01T00:00:00+23:59 aaaaaaaa", "9999-12-31T23:59:59-23:59 aaaaaaaa")
+    for wrong in ("x", "é", "AAAA", *map(cursor_of, ("2026-11-20T09:00:00 abcdefgh", "now 1", *ends))):
         assert (await door.http.get("/keys", params={"cursor": wrong})).status_code == 422
 
 

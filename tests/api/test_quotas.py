@@ -70,6 +70,29 @@ async def test_of_200_at_once_over_two_processes_exactly_100_pass(doors: list[Do
 
 
 @pytest.mark.parametrize("name", ["tasks_per_day", "queued"])
+async def test_one_key_takes_one_place_however_often_it_is_asked_for_at_once(doors: list[Door], name: str) -> None:
+    await limit(doors[0], **{name: 10})
+    await learn(doors[0].runtime)
+    asked = [{"type": "greet", "idempotency_key": f"k{max(0, number - 29)}"} for number in range(39)]
+    answer = await doors[0].http.post("/tasks/batch", json={"tasks": asked})
+    assert Counter(item["status_code"] for item in answer.json()["items"]) == {201: 10, 200: 29}
+    full = await doors[0].http.post("/tasks/batch", json={"tasks": [{"type": "greet", "idempotency_key": "new"}] * 2})
+    assert [item["status_code"] for item in full.json()["items"]] == [429, 429]
+
+
+async def test_repeats_of_what_is_being_made_are_not_refused(doors: list[Door]) -> None:
+    await limit(doors[0], tasks_per_day=10)
+    for door in doors:
+        await learn(door.runtime)
+    sent = [
+        door.http.post("/tasks", json={"type": "greet", "idempotency_key": f"k{number % 10}"})
+        for number in range(50)
+        for door in doors
+    ]
+    assert codes(list(await asyncio.gather(*sent))) == {201: 10, 200: 90}
+
+
+@pytest.mark.parametrize("name", ["tasks_per_day", "queued"])
 async def test_an_emptied_redis_counts_anew_what_postgres_has(doors: list[Door], redis_admin: Any, name: str) -> None:
     await limit(doors[0], **{name: 100})
     assert codes(await together(doors, 60)) == {201: 60}

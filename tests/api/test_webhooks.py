@@ -38,7 +38,7 @@ async def test_a_signed_delivery_becomes_one_task(door: Door) -> None:
     assert answer.status_code == 202
     assert answer.json() == (await tasks(door))[0]
     task = answer.json()
-    assert (task["type"], task["idempotency_key"]) == ("webhook_process", "github:d-1")
+    assert (task["type"], task["idempotency_key"]) == ("webhook_process", "webhook:github:d-1")
     assert task["payload"] == {
         "source": "github", "event": "pull_request", "delivery": "d-1", "headers": {"x-github-hook-id": "42"},
         "body": orjson.loads(BODY),

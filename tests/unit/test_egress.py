@@ -67,7 +67,7 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str, httpserver
 
 async def test_the_refusal_names_the_host_and_the_variable_to_set() -> None:
     async with open_client() as client:
-        with pytest.raises(AddressRefused, match=r"localhost is .* AUREA_ALLOW_PRIVATE_HOSTS"):
+        with pytest.raises(AddressRefused, match=r"localhost leads .* AUREA_ALLOW_PRIVATE_HOSTS"):
             await client.get("http://localhost:1/")
 
 
@@ -129,7 +129,7 @@ async def test_one_private_address_among_public_ones_refuses_them_all() -> None:
     dialled = Dialled()
     network = GuardedNetwork(Allowed([]), Resolver(["93.184.215.14", "::1"]), dialled)
     async with open_client(network=network) as client:
-        with pytest.raises(AddressRefused, match="::1"):
+        with pytest.raises(AddressRefused, match=r"both\.example leads"):
             await client.get("http://both.example/")
     assert dialled.addresses == []
 

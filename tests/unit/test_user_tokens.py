@@ -76,6 +76,15 @@ async def test_only_app_metadata_says_whose_and_what() -> None:
     assert (await Site().users.identify(PROJECT.token(app_metadata={"scopes": []}))).scopes == frozenset()
 
 
+async def test_a_visitor_without_an_account_may_nothing_that_nobody_gave_him() -> None:
+    assert (await Site().users.identify(PROJECT.token(is_anonymous=True))).scopes == frozenset()
+    given = PROJECT.token(is_anonymous=True, app_metadata={"scopes": ["tasks:read"]})
+    assert (await Site().users.identify(given)).scopes == {Scope.TASKS_READ}
+    for role in ("anon", "service_role", 1, None):
+        with pytest.raises(Unauthorized):
+            await Site().users.identify(PROJECT.token(role=role))
+
+
 async def test_what_is_missing_is_named() -> None:
     runtime: Any = SimpleNamespace(clock=FakeClock(NOW), http=None)
     with pytest.raises(NotConfigured) as lacking:

@@ -86,14 +86,14 @@ async def test_a_second_run_asks_for_the_same_tasks() -> None:
     assert [(each.key, each.payload) for each in first] == [(each.key, each.payload) for each in second]
     assert [each.key for each in first] == [
         f"deploy acme/rocket {PUSH['after']}",
-        "github:72d3162e-cc78-11e3-81ab-4c9367dc0958:audit",
+        "webhook:github:72d3162e-cc78-11e3-81ab-4c9367dc0958:audit",
     ]
 
 
 async def test_another_delivery_of_the_same_event_gets_keys_of_its_own() -> None:
     made = delivery("star", "created")
     keys = [(await process(made, ident=ident)).submitted[0].key for ident in ("a", "b")]
-    assert keys == ["github:a:audit", "github:b:audit"]
+    assert keys == ["webhook:github:a:audit", "webhook:github:b:audit"]
 
 
 async def test_a_key_that_is_too_long_is_shortened_and_stays_its_own(rules: Any) -> None:

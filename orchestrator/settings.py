@@ -200,6 +200,7 @@ class ClientSettings(BaseSettings):
 
     url: str = "http://127.0.0.1:8000"
     token: SecretStr | None = None
+    tenant: str | None = None
     home: Path = Path(".aurea")
 
     @property

@@ -170,7 +170,8 @@ def at(*steps: str) -> str:
 
 def open_api(tenant: str | None = None) -> Api:
     """The API that the environment names."""
-    return Api(ClientSettings(), tenant)
+    settings = ClientSettings()
+    return Api(settings, tenant or settings.tenant)
 
 
 def _problem(response: httpx2.Response) -> dict[str, Any] | None:

@@ -137,7 +137,10 @@ def replay(
     if as_json:
         print_json(answer)
     else:
-        answers().print(f"{answer['replayed']} deliveries run again, {answer['examined']} endings looked at")
+        answers().print(
+            f"{answer['replayed']} deliveries run again, {answer['examined']} endings looked at: "
+            "those that it has no delivery of are told within seconds"
+        )
 
 
 @verbs.command("test")

@@ -23,7 +23,7 @@ HIGHEST_ID = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 """Below and above every task's."""
 DEFAULT_TENANT = Tenant("default")
 _TAIL_BITS = 74
-_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TENANT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -14,6 +14,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.money import to_nano, to_usd
 from orchestrator.domain.profile import BEGINNING, Bounds, Profile, types_of
+from orchestrator.operations.quota import forget
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.profile")
@@ -51,8 +52,12 @@ async def learn(runtime: Runtime) -> None:
             _note(runtime, [_read(copy) for copy in (await runtime.queue.profile_copies()).values()])
         return
     changed = [profile for profile in found if known.by_tenant.get(profile.tenant, Profile(profile.tenant)) != profile]
+    # Each process, as it learns of it: what another made meanwhile without counting is then counted as well.
+    counted = {profile.tenant for profile in changed if known.since != BEGINNING and profile.bounds_intake}
     known.since = since
     _note(runtime, changed)
+    if counted:
+        await forget(runtime, counted)
     if changed:
         try:
             await _copy(runtime, changed)

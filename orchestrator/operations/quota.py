@@ -59,6 +59,15 @@ class Admission:
 _FREE = Admission()
 
 
+async def forget(runtime: Runtime, tenants: set[Tenant]) -> None:
+    """Have the places of these tenants counted anew: while a limit was not set, nobody counted for it."""
+    day = f"{runtime.clock.now().astimezone(UTC):%Y%m%d}"
+    try:
+        await runtime.queue.forget_counts(day, tenants)
+    except Unavailable:
+        _count_again(runtime, day, tenants)
+
+
 async def admit(runtime: Runtime, tasks: Sequence[NewTask]) -> Admission:
     """Take a place for each task that needs one. Nothing that was refused has one."""
     if not runtime.profiles.by_tenant:

@@ -29,6 +29,14 @@ def test_submit_sends_what_was_typed_and_prints_only_the_id(httpserver: HTTPServ
     }  # fmt: skip
 
 
+def test_the_admin_acts_for_the_tenant_in_the_environment(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch):
+    httpserver.expect_request("/tasks", method="POST").respond_with_json(task(), status=201)
+    aurea(httpserver, "submit", "resize")
+    monkeypatch.setenv("AUREA_TENANT", "acme")
+    aurea(httpserver, "submit", "resize")
+    assert [entry[0].headers.get("Aurea-Tenant") for entry in httpserver.log] == [None, "acme"]
+
+
 def test_submit_leaves_out_what_was_not_typed(httpserver: HTTPServer):
     httpserver.expect_request("/tasks", method="POST").respond_with_json(task(), status=201)
     aurea(httpserver, "submit", "resize")

@@ -82,7 +82,7 @@ def test_replay_takes_ids_or_a_moment_or_a_span_back(httpserver: HTTPServer) -> 
     httpserver.expect_request(f"{PLACE}/replay", method="POST").respond_with_json(answer)
     result = aurea(httpserver, "subscriptions", "replay", TASK_ID, "d-1", "d-2")
     assert (result.stdout, sent(httpserver)) == (
-        "2 deliveries run again, 3 endings looked at\n",
+        "2 deliveries run again, 3 endings looked at: those that it has no delivery of are told within seconds\n",
         {"ids": ["d-1", "d-2"]},
     )
     aurea(httpserver, "subscriptions", "replay", TASK_ID, "--since", "2026-11-20T09:00:00Z")

@@ -80,6 +80,16 @@ async def test_one_key_takes_one_place_however_often_it_is_asked_for_at_once(doo
     assert [item["status_code"] for item in full.json()["items"]] == [429, 429]
 
 
+@pytest.mark.parametrize("name", ["tasks_per_day", "queued"])
+async def test_what_was_made_while_no_limit_was_set_counts_once_one_is(doors: list[Door], name: str) -> None:
+    await limit(doors[0], **{name: 1})
+    assert codes(await together(doors, 2)) == {201: 1, 429: 1}
+    await limit(doors[0])
+    assert codes(await together(doors, 4)) == {201: 4}
+    await limit(doors[0], **{name: 7})
+    assert codes(await together(doors, 10)) == {201: 2, 429: 8}
+
+
 async def test_repeats_of_what_is_being_made_are_not_refused(doors: list[Door]) -> None:
     await limit(doors[0], tasks_per_day=10)
     for door in doors:

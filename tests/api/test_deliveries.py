@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from cron import prune
+from orchestrator.operations import receive
 from orchestrator.worker.chores import deliveries
 from tests.api.door import TOKEN, Door, succeed
 from tests.api.senders import SENDERS, Sender, open_to_all
@@ -33,7 +34,10 @@ async def listed(door: Door, **query: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS)
-async def test_a_hundred_repeats_are_one_task_and_one_record(door: Door, sender: Sender) -> None:
+async def test_a_hundred_repeats_are_one_task_and_one_record(
+    door: Door, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive, "_LOOK_SECONDS", 20)  # a repeat that Postgres is too busy for is not counted
     request = sender.request("d-77")
     together = await asyncio.gather(*(sender.send(door, request) for _ in range(50)))
     later = [await sender.send(door, request) for _ in range(50)]

@@ -18,6 +18,7 @@ import orjson
 from orchestrator.domain.ids import WorkerId
 from orchestrator.domain.outcome import Failed, Outcome, Succeeded, decide
 from orchestrator.domain.retry import RetryPolicy
+from orchestrator.domain.subscription import DELIVER
 from orchestrator.domain.task import TaskError
 from orchestrator.operations.pause import resume
 from orchestrator.operations.settle import settle
@@ -77,7 +78,8 @@ async def _end_tasks(runtime: Runtime) -> None:
         for claimed in claims:
             number += 1
             error = TaskError("Boom", "it broke", retryable=False, fingerprint="f-1")
-            outcome: Outcome = Succeeded(orjson.dumps({"n": number})) if number % 2 else Failed(error)
+            result = {"status": 200, "answer": ""} if claimed.entry.type == DELIVER else {"n": number}
+            outcome: Outcome = Succeeded(orjson.dumps(result)) if number % 2 else Failed(error)
             ending = decide(claimed, outcome, RetryPolicy(max_retries=0), chance=0.5, duration_us=1000)
             await settle(runtime, _WORKER, [ending])
         await asyncio.sleep(0.01)

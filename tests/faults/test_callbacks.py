@@ -24,7 +24,6 @@ async def test_who_dies_between_an_ending_and_its_telling_leaves_nobody_untold(
         common = {"type": "nap", "callback_url": httpserver.url_for("/hook")}
         ids = await system.submit([{**common, "queue": ("default", "edge")[n % 2]} for n in range(TASKS)])
         system.start("worker1", "--queue", "default", AUREA_CRASH_AT="recorded")
-        system.start("worker2", "--isolated", "--queue", "edge")
 
         async def both_died() -> bool:
             return set(system.fallen()) == {"worker1", "scheduler1"}
@@ -33,7 +32,9 @@ async def test_who_dies_between_an_ending_and_its_telling_leaves_nobody_untold(
         noted = await system.rows("select task_id::text from orchestrator_callbacks")
         kept = await system.rows("select id from orchestrator_tasks where type = 'webhook_deliver'")
         assert len(noted) >= len(kept) >= 1  # deliveries, and their notes still
-        system.start("worker3")
+        # Not before: behind the records of an isolated worker that nobody relays, the first would write to the outbox.
+        system.start("worker2", "--isolated", "--queue", "edge")
+        system.start("worker3", "--queue", "default")
         system.start("scheduler2")
 
         async def all_told() -> bool:

@@ -37,6 +37,7 @@ structlog.configure(
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 NUMBERS = itertools.count()
+_LONGEST = "storms"
 IN_MEMORY = {"appendonly": "no", "enable-debug-command": "local"}
 
 
@@ -52,6 +53,24 @@ def start_servers(folder: Path) -> Servers:
     postgres.start()
     valkey.start()
     return Servers(postgres, valkey)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults wait and the rest computes: mixed, neither keeps the processors idle. The longest group comes first."""
+    groups: dict[str, list[pytest.Item]] = {_LONGEST: []}
+    rest: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        if "/faults/" not in item.nodeid:
+            rest.append(item)
+        else:
+            groups.setdefault(item.nodeid if mark is None else mark.args[0], []).append(item)
+    share = -(-len(rest) // len(groups))
+    items[:] = [
+        item
+        for place, group in enumerate(groups.values())
+        for item in (*group, *rest[place * share : (place + 1) * share])
+    ]
 
 
 @pytest.fixture(scope="session")

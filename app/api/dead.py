@@ -1,22 +1,20 @@
 """/dead: dead letters, alone or by what killed them, and their replay."""
 
-from collections.abc import Sequence
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
-from app.api.filters import PageQuery, Text
+from app.api.filters import PageQuery, Text, read_ids
 from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf, authenticate, desk_of
 from app.issues import validated
 from app.openapi import Body
 from app.render import answer, page, task_document
 from app.request_body import BodyRoute, read_json
-from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
 from orchestrator.domain.filters import DeadFilter
-from orchestrator.domain.ids import TaskId, parse_task_id
+from orchestrator.domain.ids import TaskId
 from orchestrator.operations import read
 from orchestrator.operations.replay import replay_dead
 
@@ -78,20 +76,10 @@ async def replay(request: Request) -> Response:
     principal = await authenticate(request)
     runtime = desk_of(request).runtime
     wanted = validated(Replay, await read_json(request, runtime.limits.max_body_bytes))
-    chosen: DeadFilter | list[TaskId] = _ids(wanted.ids or ())
+    chosen: DeadFilter | list[TaskId] = read_ids(wanted.ids or ())
     if wanted.filter is not None:
         chosen = DeadFilter(type=wanted.filter.type, fingerprint=wanted.filter.fingerprint)
     replayed = await replay_dead(runtime, principal.tenant, chosen, wanted.rate_per_second)
     asked = {} if wanted.filter is None else wanted.filter.model_dump(exclude_none=True)
     tell(request, *(wanted.ids or ()), replayed=replayed, **asked)
     return answer({"replayed": replayed})
-
-
-def _ids(texts: Sequence[str]) -> list[TaskId]:
-    ids = []
-    for place, text in enumerate(texts):
-        try:
-            ids.append(parse_task_id(text))
-        except InvalidId as error:
-            raise InvalidInput(str(error), [Issue(f"/ids/{place}", error.issues[0].detail)]) from None
-    return ids

@@ -1,5 +1,6 @@
 """What a list may be narrowed to, and how the query's text becomes a filter."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -73,3 +74,14 @@ def _parent(text: str | None) -> TaskId | None:
         return None if text is None else parse_task_id(text)
     except InvalidId as error:
         raise InvalidInput(str(error), [Issue("/parent_id", error.issues[0].detail)]) from None
+
+
+def read_ids(texts: Sequence[str]) -> list[TaskId]:
+    """Return the ids in a body's list `ids`. Raises InvalidInput that points at the first that is none."""
+    ids = []
+    for place, text in enumerate(texts):
+        try:
+            ids.append(parse_task_id(text))
+        except InvalidId as error:
+            raise InvalidInput(str(error), [Issue(f"/ids/{place}", error.issues[0].detail)]) from None
+    return ids

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
-from app.api.filters import PageQuery
+from app.api.filters import PageQuery, read_ids
 from app.api.subscriptions import SubscriptionIdOf
 from app.audit import tell
 from app.deps import PrincipalOf, RuntimeOf, desk_of
@@ -14,8 +14,6 @@ from app.issues import validated
 from app.openapi import Body
 from app.render import answer, page
 from app.request_body import read_json
-from orchestrator.domain.errors import InvalidId, InvalidInput, Issue
-from orchestrator.domain.ids import TaskId, parse_task_id
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Task
 from orchestrator.operations import subscription as subscribing
@@ -78,7 +76,7 @@ async def replay(request: Request, wanted: SubscriptionIdOf, principal: Principa
         again, examined = await subscribing.tell_since(runtime, principal.tenant, wanted, asked.since)
         tell(request, wanted, since=f"{asked.since:%Y-%m-%dT%H:%M:%S.%fZ}", replayed=again, examined=examined)
         return answer({"replayed": again, "examined": examined})
-    ids = _ids(asked.ids or [])
+    ids = read_ids(asked.ids or [])
     again = await subscribing.tell_again(runtime, principal.tenant, wanted, ids)
     tell(request, wanted, *ids, replayed=again)
     return answer({"replayed": again, "examined": 0})
@@ -95,16 +93,6 @@ async def try_out(request: Request, wanted: SubscriptionIdOf, principal: Princip
     task = await subscribing.try_out(runtime, desk_of(request).intake, principal.tenant, wanted)
     tell(request, wanted, task.id)
     return answer(_document(task), 202)
-
-
-def _ids(texts: list[str]) -> list[TaskId]:
-    ids = []
-    for place, text in enumerate(texts):
-        try:
-            ids.append(parse_task_id(text))
-        except InvalidId as error:
-            raise InvalidInput(str(error), [Issue(f"/ids/{place}", error.issues[0].detail)]) from None
-    return ids
 
 
 def _event(payload: dict[str, Any]) -> tuple[str | None, str]:

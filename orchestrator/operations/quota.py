@@ -32,7 +32,6 @@ _log = structlog.get_logger("orchestrator.quota")
 _WAIT_SECONDS = 5
 """Nobody knows when a task begins."""
 _TRIES = 3
-_UNDER_WAY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ async def admit(runtime: Runtime, tasks: Sequence[NewTask]) -> Admission:
     refused: dict[TaskId, QuotaExceeded | Existing] = {
         task: _refusal(place, why, now) for task, (place, why) in full.items()
     }
-    refused |= await _repeats(runtime, [task for task in tasks if task.id in full])
+    refused |= await repeats(runtime, [task for task in tasks if task.id in full])
     refused |= {again: refused[first] for again, first in firsts.items() if first in refused}
     return Admission(refused, day, [place for place in places if place.task_id not in full])
 
@@ -180,21 +179,16 @@ def _full(place: Place, created: Counter[str], waiting: Counter[str]) -> Full | 
     return next((full for most, count, full in limits if most is not None and count >= most), None)
 
 
-async def _repeats(runtime: Runtime, tasks: Sequence[NewTask]) -> dict[TaskId, Existing]:
+async def repeats(runtime: Runtime, tasks: Sequence[NewTask]) -> dict[TaskId, Existing]:
     """Those that were refused and were made before under the same key; while Postgres is away, none are known."""
     keyed = [task for task in tasks if task.idempotency_key is not None]
     if not keyed or runtime.standby.postgres.silent:
         return {}
-    found: dict[TaskId, Existing] = {}
-    for pause in (0.0, _UNDER_WAY_SECONDS):  # the one that has the key may be on its way to Postgres at this moment
-        await asyncio.sleep(pause)
-        unknown = [task for task in keyed if task.id not in found]
-        try:
-            holders = await runtime.ledger.holders_of(unknown) if unknown else []
-        except Unavailable:
-            break
-        found |= {task.id: holder for task, holder in zip(unknown, holders, strict=True) if holder is not None}
-    return found
+    try:
+        holders = await runtime.ledger.holders_of(keyed)
+    except Unavailable:
+        return {}
+    return {task.id: holder for task, holder in zip(keyed, holders, strict=True) if holder is not None}
 
 
 def _refusal(place: Place, full: Full, now: datetime) -> QuotaExceeded:

@@ -27,7 +27,7 @@ from orchestrator.ledger.postgres import Existing
 from orchestrator.operations import read
 from orchestrator.operations.doubt import asked_again, doubt
 from orchestrator.operations.keep import ANSWER_SECONDS, Kept, keep
-from orchestrator.operations.quota import Admission, admit
+from orchestrator.operations.quota import Admission, admit, repeats
 from orchestrator.operations.recall import fresh
 from orchestrator.operations.request import Origin, TaskRequest, accept
 from orchestrator.operations.seal import open_task, seal_task
@@ -36,6 +36,8 @@ from orchestrator.vault.vault import is_plain
 
 _STATEMENT_ROWS = 500
 _LANES = 2
+_UNDER_WAY_SECONDS = 0.1
+"""By then, what had a key when another was refused is in Postgres."""
 
 
 @dataclass(slots=True)
@@ -103,10 +105,22 @@ class Intake:
         """Return when they are kept. Nobody waits longer than one batch may take, though another is before his."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._batcher.submit(tasks)
+                return await self._looked_again(tasks, await self._batcher.submit(tasks))
         except TimeoutError as error:
             doubt(self._runtime, tasks)
             raise Unavailable("postgres and redis") from error
+
+    async def _looked_again(self, tasks: list[NewTask], answers: list[Answer]) -> list[Answer]:
+        """Of what a quota refused, answer repeats with their task: it may have been on its way. Nobody else waits."""
+        over = [task for task, answer in zip(tasks, answers, strict=True) if isinstance(answer, QuotaExceeded)]
+        if not any(task.idempotency_key for task in over):
+            return answers
+        await asyncio.sleep(_UNDER_WAY_SECONDS)
+        found = await repeats(self._runtime, over)
+        return [
+            await self._answered(task, found[task.id]) if task.id in found else answer
+            for task, answer in zip(tasks, answers, strict=True)
+        ]
 
     async def _store_all(self, groups: Sequence[list[NewTask]]) -> list[list[Answer] | Exception]:
         """Store what several callers handed in, and give each its answers."""
@@ -158,11 +172,14 @@ class Intake:
                 created = fresh(task) if is_plain(task.payload) else open_task(self._runtime, fresh(task))
                 answers.append(Receipt(created, replayed=False, durability=answer.where))
                 continue
-            try:
-                answers.append(await self._repeat(task, answer))
-            except Unavailable as away:  # the others of this batch are kept, and are told so
-                answers.append(away)
+            answers.append(await self._answered(task, answer))
         return answers
+
+    async def _answered(self, task: NewTask, existing: Existing) -> Answer:
+        try:
+            return await self._repeat(task, existing)
+        except Unavailable as away:  # the others of this batch are kept, and are told so
+            return away
 
     async def _repeat(self, task: NewTask, existing: Existing) -> Answer:
         try:

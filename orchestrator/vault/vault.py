@@ -83,7 +83,7 @@ class Vault:
             name = key_id.decode("ascii")
         except ValueError:
             raise SealBroken(what, f"task {task_id}") from None
-        if len(sealed) <= _NONCE_BYTES:
+        if len(sealed) <= _NONCE_BYTES or urlsafe_b64encode(sealed) != text:  # Base64 has many spellings of some bytes
             raise SealBroken(what, f"task {task_id}")
         cipher = self._cipher(name, tenant, task_id)
         try:

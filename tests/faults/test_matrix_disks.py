@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.chaos.stores import Stores
+from orchestrator.domain.errors import NotStarted
 from tests.faults.disks import SmallDisk
 from tests.faults.matrix import ROOM_SECONDS, TAKEN_OVER_SECONDS, Rig, nap, open_rig
 from tests.faults.system import until
@@ -59,7 +60,8 @@ async def keep_started(stores: Stores) -> None:
     """What whoever runs Postgres does: its recovery may still give up for want of room when there is room again."""
     while True:
         if stores.postgres.ended:
-            await stores.start("postgres")
+            with contextlib.suppress(NotStarted):
+                await stores.start("postgres")
         await asyncio.sleep(0.1)
 
 

@@ -82,7 +82,7 @@ class _Seldom:
 class _Answer:
     """One request on its way in, and its answer on the way out; paid for by every task that is submitted."""
 
-    __slots__ = ("_begun", "_body", "_body_bytes", "_receive", "_scope", "_seldom", "_send", "_withheld")
+    __slots__ = ("_asked_at", "_begun", "_body", "_body_bytes", "_receive", "_scope", "_seldom", "_send", "_withheld")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, seldom: _Seldom) -> None:
         self._scope = scope
@@ -92,9 +92,12 @@ class _Answer:
         self._body = sha256()
         self._body_bytes = 0
         self._begun = self._withheld = False
+        self._asked_at = self._now()
 
     async def receive(self) -> Message:
         message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            self._asked_at = self._now()
         if chunk := message.get("body"):
             self._body.update(chunk)
             self._body_bytes += len(chunk)
@@ -109,7 +112,7 @@ class _Answer:
             try:
                 if status < 300:
                     if (act := self._act(status)) is not None:
-                        await self._desk.auditor.keep(act)
+                        await self._desk.auditor.keep(act, self._asked_at)
                 elif status == HTTPStatus.FORBIDDEN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self._note(status)
             except Unavailable as away:
@@ -127,11 +130,14 @@ class _Answer:
     def _desk(self) -> Any:
         return self._scope["app"].state.desk
 
+    def _now(self) -> float:
+        return float(self._desk.runtime.clock.monotonic())
+
     def _note(self, status: int) -> None:
         if (act := self._act(status)) is None:
             return
         kind = (act.tenant, act.actor_kind, act.actor_id, act.action, str(status))
-        left_out = self._seldom.admit(kind, self._desk.runtime.clock.monotonic())
+        left_out = self._seldom.admit(kind, self._now())
         if left_out is not None:
             if left_out:
                 act.details = {**act.details, "left_out": left_out}

@@ -21,6 +21,10 @@ from orchestrator.runtime import Runtime
 _log = structlog.get_logger("orchestrator.audit")
 
 _STATEMENT_ACTS = 500
+_ANSWER_SECONDS = 2.7
+"""For a request and its line: with the way there and back, nobody waits longer than three seconds."""
+_LEAST_SECONDS = 0.5
+"""For the line alone, however long the request took."""
 
 
 class Auditor:
@@ -37,9 +41,17 @@ class Auditor:
     async def stop(self) -> None:
         await self._batcher.stop()
 
-    def keep(self, act: Act) -> asyncio.Future[None]:
-        """Return what is done once the act's line is kept. It raises Unavailable when neither store takes the line."""
-        return self._batcher.submit(act)
+    async def keep(self, act: Act, asked_at: float) -> None:
+        """Return once the act's line is kept. Raises Unavailable when neither store takes the line in time.
+
+        `asked_at`, on the monotonic clock, is when the whole request was there.
+        """
+        spent = self._runtime.clock.monotonic() - asked_at
+        try:
+            async with asyncio.timeout(max(_LEAST_SECONDS, _ANSWER_SECONDS - spent)):
+                await self._batcher.submit(act)
+        except TimeoutError as error:
+            raise Unavailable("postgres and redis") from error
 
     def note(self, act: Act) -> None:
         """Keep a line of something that changed nothing, if that can be; nobody waits for it."""

@@ -15,11 +15,12 @@ from starlette.routing import request_response
 from app.access import OPEN
 from app.audit import know
 from app.deps import authenticate
-from orchestrator.domain.audit import followed
+from orchestrator.domain.audit import Act, followed
 from orchestrator.domain.errors import Forbidden, Unavailable
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.principal import Kind, Principal, Scope
 from orchestrator.ledger.postgres import PostgresLedger
+from orchestrator.operations import audit
 from orchestrator.operations.relay import Relay
 from orchestrator.queue.redis import RedisQueue
 from tests.api.door import TOKEN, Door, fail, open_door, succeed
@@ -314,3 +315,28 @@ async def test_nothing_is_answered_as_done_whose_line_nobody_took(door: Door, mo
     assert (answer.status_code, answer.json()["dependency"]) == (503, "postgres and redis")
     assert answer.headers["content-type"] == "application/problem+json"
     assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("asked_before_seconds", [0.0, 60.0])
+async def test_a_line_that_nobody_takes_in_time_is_not_waited_for(
+    door: Door, monkeypatch: pytest.MonkeyPatch, asked_before_seconds: float
+) -> None:
+    """What is left of the time for an answer, and a moment at least: a slow body took none of it from the line."""
+    taken = asyncio.Event()
+
+    async def held(*_: Any) -> None:
+        await taken.wait()
+
+    monkeypatch.setattr(PostgresLedger, "append_lines", held)
+    monkeypatch.setattr(audit, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(audit, "_LEAST_SECONDS", 0.1)
+    auditor, now = door.app.state.desk.auditor, door.runtime.clock.monotonic()
+    act = Act(Tenant("default"), Kind.KEY, "key", "queues_pause", 200, "127.0.0.1", "trace", ["a"], {})
+    try:
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(2):
+                await auditor.keep(act, now - asked_before_seconds)
+    finally:
+        taken.set()
+    monkeypatch.undo()
+    await auditor.keep(act, now - asked_before_seconds)

@@ -7,11 +7,10 @@ import asyncpg
 import pytest
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.domain.ids import DEFAULT_TENANT, TaskId
+from orchestrator.domain.ids import DEFAULT_TENANT, LOWEST_ID, TaskId
 from orchestrator.domain.states import State
 from orchestrator.ledger.resealing import Wanted
 from orchestrator.operations.announce import Passed, announce
-from orchestrator.operations.rebuild import BEGINNING
 from orchestrator.operations.replay import retry
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.reseal import Walk, reseal
@@ -143,8 +142,8 @@ async def test_what_somebody_writes_meanwhile_is_not_undone(
         await house.story(task)
         ledger = house.runtime.ledger
         wanted = Wanted(SEALED_MARK, f"{SEALED_MARK}k1:", b"k1:", ["*"])
-        found = await ledger.stale(BEGINNING, LAST, 100, wanted)
-        prints = await ledger.stale_fingerprints(BEGINNING, LAST, wanted)
+        found = await ledger.stale(LOWEST_ID, LAST, 100, wanted)
+        prints = await ledger.stale_fingerprints(LOWEST_ID, LAST, wanted)
         assert {stale.place for stale in found} == {"payload", "result", "run", "step", "event"}
         for table, column in (("tasks", "payload"), ("tasks", "result"), ("steps", "result"), ("events", "data")):
             await database.execute(f"update orchestrator_{table} set {column} = '7' where {column} is not null")

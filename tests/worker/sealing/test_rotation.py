@@ -1,7 +1,6 @@
 """Master keys are rotated beside a running system: nothing is lost, and in the end the old key opens nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -17,17 +16,10 @@ from orchestrator.operations.reseal import Walk, reseal
 from orchestrator.operations.submit import Receipt
 from orchestrator.runtime import Runtime
 from orchestrator.vault.vault import SEALED_MARK
-from tests.worker.sealing import CANARY, K1, K2, OFF, SECRET, read_it, sealing_house, tables, told
+from tests.worker.sealing.house import CANARY, K1, K2, OFF, SECRET, read_it, sealing_house, tables, told
 
 LAST = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 NEWER, NEWEST = {"aurea_encryption_keys": f"{K2},{K1}"}, {"aurea_encryption_keys": K2}
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def walked(runtime: Runtime) -> Walk:

@@ -27,12 +27,12 @@ _SELDOM_SECONDS = 60.0
 _MOST_CALLERS = 1000
 
 
-def know(request: Request, principal: Principal) -> None:
+def note_caller(request: Request, principal: Principal) -> None:
     """Say who is asking, once that was proven."""
     request.scope["state"]["principal"] = principal
 
 
-def tell(request: Request, *targets: str, **details: str | int) -> None:
+def note_act(request: Request, *targets: str, **details: str | int) -> None:
     """Say what is acted on, where the path does not; and what a reader of the audit wants to know besides.
 
     Nothing of a payload, and no secret, belongs there.

@@ -8,7 +8,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import SecretStr
 
 from app.access import NEEDED
-from app.audit import know
+from app.audit import note_caller
 from app.tolls import Tolls
 from app.webhooks.register import Register
 from orchestrator.domain import api_key, jws
@@ -65,7 +65,7 @@ async def authenticate(request: Request) -> Principal:
         if b"authorization" in dict(request.scope["headers"]):  # without one it was charged at the gate
             await desk.tolls.charge_address(desk.runtime, request.scope)
         raise
-    know(request, principal)
+    note_caller(request, principal)
     await desk.tolls.charge_principal(desk.runtime, request.scope, principal)
     _check_tenant(request, principal)
     needed = NEEDED.get(request.scope["route"].operation_id)

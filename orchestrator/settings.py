@@ -8,7 +8,7 @@ result on.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -218,6 +218,19 @@ class ClientSettings(BaseSettings):
             return None
 
 
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_holds_secret(part) for part in get_args(annotation))
+
+
+SECRETS = frozenset(
+    f"{each.model_config.get('env_prefix', '')}{name}".upper()
+    for each in (Settings, ClientSettings)
+    for name, field in each.model_fields.items()
+    if _holds_secret(field.annotation)
+)
+"""The variables of ours whose values nobody is to read: those with that type, and only that says so."""
+
+
 def read_settings(**given: Any) -> Settings:
     """The settings of this process; `given` (from command line options) win over the environment.
 
@@ -252,6 +265,6 @@ def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _said(part: Any) -> str:
-    secret = any(word in str(part["loc"][0]) for word in ("secret", "key", "token", "dsn", "database_url", "redis_url"))
+    secret = str(part["loc"][0]).upper() in SECRETS
     sent = "" if secret else f"; it is {part['input']!r}"
     return f"{part['msg'].removeprefix('Value error, ')}{sent}"

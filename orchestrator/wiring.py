@@ -81,7 +81,7 @@ async def open_runtime(settings: Settings, role: Role, *, isolated: bool = False
     RedisEvicts or HandlerBroken.
     """
     crash.arm(settings.aurea_crash_at)
-    redaction.know(secrets_of(settings))
+    redaction.hide(secrets_of(settings))
     async with AsyncExitStack() as closing:
         runtime = await _open(settings, role, closing, isolated)
         runtime.subscriptions.start()

@@ -3,30 +3,27 @@
 from pydantic import SecretStr
 
 from orchestrator.sdk import Config
-from orchestrator.settings import Settings, environment
-from orchestrator.sources import BUILT_IN, read_sources, split_secrets
+from orchestrator.settings import SECRETS, Settings, environment
+from orchestrator.sources import read_sources, split_secrets
 from orchestrator.telemetry import redaction
 
-_WITHHELD = frozenset(
+_LENT = frozenset(
     {
-        "DATABASE_URL",
-        "REDIS_URL",
-        "AUREA_API_TOKEN",
-        "AUREA_TOKEN",
-        "AUREA_ENCRYPTION_KEYS",
-        "SUPABASE_JWT_SECRET",
-        "SUPABASE_SERVICE_ROLE_KEY",
-        *BUILT_IN.values(),
-        "AUREA_SIGNING_SECRETS",
-        "AUREA_ARTIFACTS_ACCESS_KEY_ID",
-        "AUREA_ARTIFACTS_SECRET_ACCESS_KEY",
+        "ANTHROPIC_API_KEY",
+        "GEMINI_API_KEY",
+        "GITHUB_APP_PRIVATE_KEY",
+        "GITHUB_TOKEN",
+        "OPENAI_API_KEY",
+        "RENDER_API_KEY",
+        "SENTRY_DSN",
     }
 )
+"""The secrets that handlers may read: those of outside services. Every other of ours is withheld."""
 
 
 def handler_config(settings: Settings) -> Config:
     """What handlers may read: the environment without the keys to our own stores and doors."""
-    withheld = _WITHHELD | read_sources(settings.webhook_rules).variables
+    withheld = SECRETS - _LENT | read_sources(settings.webhook_rules).variables
     values = {name: value for name, value in environment().items() if name not in withheld}
     rules = settings.aurea_webhook_rules
     return Config(values if rules is None else {**values, "AUREA_WEBHOOK_RULES": str(rules)})

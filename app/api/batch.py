@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, TypeAdapter, 
 
 from app import shapes
 from app.api.tasks import receipt_document
-from app.audit import tell
+from app.audit import note_act
 from app.deps import authenticate, desk_of, origin_of
 from app.edge import trace_id_of
 from app.idempotency import header_key
@@ -63,7 +63,7 @@ async def create_batch(request: Request) -> Response:
     if away is not None and not any(isinstance(receipt, Receipt) for receipt in receipts):
         raise away
     kept = [receipt.task.id for receipt in receipts if isinstance(receipt, Receipt)]
-    tell(request, *kept, tasks=len(kept), refused=len(receipts) - len(kept))
+    note_act(request, *kept, tasks=len(kept), refused=len(receipts) - len(kept))
     trace_id = trace_id_of(request.scope)
     return answer({"items": [_item(receipt, trace_id) for receipt in receipts]}, 201)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import shapes
-from app.audit import tell
+from app.audit import note_act
 from app.deps import PrincipalOf, RuntimeOf
 from app.issues import validated
 from app.openapi import Body
@@ -61,7 +61,7 @@ async def set_limit(request: Request, principal: PrincipalOf, runtime: RuntimeOf
         raise Forbidden(Scope.ADMIN)
     tenant = None if wanted.scope == "system" else principal.tenant
     await budget.set_limit(runtime, tenant, wanted.usd_per_day)
-    tell(request, tenant or "system", usd_per_day=str(wanted.usd_per_day))
+    note_act(request, tenant or "system", usd_per_day=str(wanted.usd_per_day))
     return await _shown(runtime, principal)
 
 

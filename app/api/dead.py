@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
 from app.api.filters import PageQuery, Text, read_ids
-from app.audit import tell
+from app.audit import note_act
 from app.deps import PrincipalOf, RuntimeOf, authenticate, desk_of
 from app.issues import validated
 from app.openapi import Body
@@ -81,5 +81,5 @@ async def replay(request: Request) -> Response:
         chosen = DeadFilter(type=wanted.filter.type, fingerprint=wanted.filter.fingerprint)
     replayed = await replay_dead(runtime, principal.tenant, chosen, wanted.rate_per_second)
     asked = {} if wanted.filter is None else wanted.filter.model_dump(exclude_none=True)
-    tell(request, *(wanted.ids or ()), replayed=replayed, **asked)
+    note_act(request, *(wanted.ids or ()), replayed=replayed, **asked)
     return answer({"replayed": replayed})

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from app import shapes
 from app.api.filters import PageQuery, Text
 from app.api.tasks import receipt_answer
-from app.audit import tell
+from app.audit import note_act
 from app.deps import UUID, PrincipalOf, RuntimeOf, desk_of, origin_of
 from app.render import answer, delivery_document, page
 from orchestrator.domain.delivery import DeliveryFilter
@@ -68,5 +68,5 @@ async def redeliver(request: Request, principal: PrincipalOf, delivery_id: Deliv
     desk = desk_of(request)
     origin = replace(origin_of(request, principal.tenant), most_payload_bytes=_MOST_PAYLOAD_BYTES)
     receipt = await receive.redeliver(desk.runtime, desk.intake, delivery_id, origin)
-    tell(request, delivery_id, task=receipt.task.id)
+    note_act(request, delivery_id, task=receipt.task.id)
     return receipt_answer(receipt)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import shapes
-from app.audit import tell
+from app.audit import note_act
 from app.deps import Cursor, Limit, PrincipalOf, RuntimeOf, desk_of
 from app.issues import validated
 from app.openapi import Body
@@ -60,7 +60,7 @@ async def create(request: Request, principal: PrincipalOf, runtime: RuntimeOf) -
     wanted = validated(NewKey, await read_json(request, runtime.limits.max_body_bytes))
     env, scopes = desk_of(request).env, _scopes(wanted.scopes)
     key, text = await api_keys.create(runtime, principal, env, wanted.name, scopes, wanted.expires_at)
-    tell(request, key.id, scopes=" ".join(sorted(key.scopes)))
+    note_act(request, key.id, scopes=" ".join(sorted(key.scopes)))
     return answer({**_document(key), "key": text}, 201)
 
 
@@ -93,7 +93,7 @@ async def rotate(key_id: KeyId, request: Request, principal: PrincipalOf, runtim
     """Replace a key by one with its name and scopes, shown this once; the old one is good until the overlap ends."""
     wanted = validated(Rotation, await read_json(request, runtime.limits.max_body_bytes))
     key, text = await api_keys.rotate(runtime, principal, key_id, wanted.overlap_seconds, wanted.expires_at)
-    tell(request, key_id, rotated_to=key.id)
+    note_act(request, key_id, rotated_to=key.id)
     return answer({**_document(key), "key": text}, 201)
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app import shapes
 from app.api.filters import PageQuery, read_ids
 from app.api.subscriptions import SubscriptionIdOf
-from app.audit import tell
+from app.audit import note_act
 from app.deps import PrincipalOf, RuntimeOf, desk_of
 from app.issues import validated
 from app.openapi import Body
@@ -74,11 +74,11 @@ async def replay(request: Request, wanted: SubscriptionIdOf, principal: Principa
     asked = validated(TellAgain, await read_json(request, runtime.limits.max_body_bytes))
     if asked.since is not None:
         again, examined = await subscribing.tell_since(runtime, principal.tenant, wanted, asked.since)
-        tell(request, wanted, since=f"{asked.since:%Y-%m-%dT%H:%M:%S.%fZ}", replayed=again, examined=examined)
+        note_act(request, wanted, since=f"{asked.since:%Y-%m-%dT%H:%M:%S.%fZ}", replayed=again, examined=examined)
         return answer({"replayed": again, "examined": examined})
     ids = read_ids(asked.ids or [])
     again = await subscribing.tell_again(runtime, principal.tenant, wanted, ids)
-    tell(request, wanted, *ids, replayed=again)
+    note_act(request, wanted, *ids, replayed=again)
     return answer({"replayed": again, "examined": 0})
 
 
@@ -91,7 +91,7 @@ async def replay(request: Request, wanted: SubscriptionIdOf, principal: Principa
 async def try_out(request: Request, wanted: SubscriptionIdOf, principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Send it an event of the type `subscription.test`, and answer with the delivery."""
     task = await subscribing.try_out(runtime, desk_of(request).intake, principal.tenant, wanted)
-    tell(request, wanted, task.id)
+    note_act(request, wanted, task.id)
     return answer(_document(task), 202)
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
-from app.audit import tell
+from app.audit import note_act
 from app.deps import UUID, PrincipalOf, RuntimeOf
 from app.issues import validated
 from app.openapi import Body
@@ -77,7 +77,7 @@ async def create(request: Request, principal: PrincipalOf, runtime: RuntimeOf) -
         states=wanted.states,
         description=wanted.description,
     )
-    tell(request, shown.subscription.id)
+    note_act(request, shown.subscription.id)
     return answer(_shown(shown), 201, {"Location": f"/subscriptions/{shown.subscription.id}"})
 
 
@@ -119,7 +119,7 @@ async def rotate_callbacks(request: Request, principal: PrincipalOf, runtime: Ru
     For 24 hours the one before, if there was one, signs as well.
     """
     secret = await subscribing.rotate_callbacks(runtime, principal.tenant)
-    tell(request, "callbacks")
+    note_act(request, "callbacks")
     return answer({"secret": secret})
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app import shapes
 from app.api.filters import TaskQuery, open_filter
-from app.audit import tell
+from app.audit import note_act
 from app.deps import PrincipalOf, RuntimeOf, TaskIdOf, authenticate, desk_of, origin_of
 from app.idempotency import with_header_key
 from app.issues import validated
@@ -51,7 +51,7 @@ async def create(request: Request) -> Response:
     desk = desk_of(request)
     body = with_header_key(request, await read_json(request, desk.runtime.limits.max_body_bytes))
     receipt = await desk.intake.submit(validated(TaskRequest, body), origin_of(request, principal.tenant))
-    tell(request, receipt.task.id)
+    note_act(request, receipt.task.id)
     return receipt_answer(receipt)
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import shapes
-from app.audit import tell
+from app.audit import note_act
 from app.deps import PrincipalOf, RuntimeOf, TenantIdOf
 from app.issues import validated
 from app.openapi import Body
@@ -76,7 +76,7 @@ async def set_limits(request: Request, tenant: TenantIdOf, principal: PrincipalO
     types = {name: limits.bounds for name, limits in wanted.types.items() if limits.bounds != Bounds()}
     limits = Profile(tenant, wanted.bounds, wanted.requests_per_minute, types)
     await profile.set_profile(runtime, limits, wanted.usd_per_day)
-    tell(request, tenant, **_told(limits, wanted.usd_per_day))
+    note_act(request, tenant, **_told(limits, wanted.usd_per_day))
     return await _shown(runtime, tenant)
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from app import shapes
 from app.api.tasks import receipt_answer
-from app.audit import know, tell
+from app.audit import note_act, note_caller
 from app.deps import Desk, desk_of, origin_of
 from app.request_body import BodyRoute, read_body
 from app.webhooks.source import Delivery, Greeting, Incoming, Source
@@ -79,9 +79,9 @@ async def _receive(request: Request, desk: Desk, source: Source) -> tuple[Respon
     read = source.scheme.read(incoming)
     if isinstance(read, Greeting):
         return Response(read.answer, media_type="text/plain"), "answered"
-    know(request, Principal(source.tenant, Kind.SOURCE, source.name, frozenset()))
+    note_caller(request, Principal(source.tenant, Kind.SOURCE, source.name, frozenset()))
     receipt = await _keep(request, desk, source, read, secret)
-    tell(request, receipt.task.id)
+    note_act(request, receipt.task.id)
     return _answer(receipt, read), "repeated" if receipt.replayed else "accepted"
 
 

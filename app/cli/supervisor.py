@@ -97,7 +97,7 @@ class Mortal(Protocol):
         """Raises NotStarted."""
 
 
-class Kept:
+class Keeper:
     """Starts one of them again when it ends."""
 
     def __init__(self, mortal: Mortal) -> None:
@@ -142,15 +142,15 @@ class Supervisor:
     """Runs until a stop is asked for. What parts need (`servers`) is mended before them."""
 
     def __init__(self, servers: Sequence[Mortal], parts: Sequence[Part], signals: Signals) -> None:
-        self._kept = [Kept(mortal) for mortal in (*servers, *parts)]
+        self._keepers = [Keeper(mortal) for mortal in (*servers, *parts)]
         self._parts = parts
         self._signals = signals
         self._tails = [Tail(part.name, part.log) for part in parts]
 
     def run(self, changed: Callable[[], None]) -> None:
         """Return when a stop was asked for; `changed` is called after something was started again."""
-        while not self.wait(min(kept.waiting_seconds for kept in self._kept)):
-            mended = [kept.mend() for kept in self._kept]
+        while not self.wait(min(keeper.waiting_seconds for keeper in self._keepers)):
+            mended = [keeper.mend() for keeper in self._keepers]
             if any(mended):
                 changed()
 

@@ -20,7 +20,7 @@ from orchestrator.domain.errors import Unauthorized, Unavailable
 from orchestrator.domain.principal import Kind, Principal
 from orchestrator.operations.key_copy import read_copy, write_copy
 from orchestrator.operations.standby import leave
-from orchestrator.queue.keyring import REVOKED, Kept
+from orchestrator.queue.keyring import REVOKED, Remembered
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.identities")
@@ -141,15 +141,15 @@ class Identities:
 
     async def _look_up(self, key_id: str) -> ApiKey | None:
         asked_at = self._runtime.clock.monotonic()
-        kept = await self._kept(key_id)  # first: what is paid there is in Postgres by now
-        key = _ending(await self._recorded(key_id, kept), kept)
+        remembered = await self._remembered(key_id)  # first: what is paid there is in Postgres by now
+        key = _ending(await self._recorded(key_id, remembered), remembered)
         self._entries[key_id] = _Entry(key, asked_at)
         self._entries.move_to_end(key_id)
         if len(self._entries) > _MOST_ENTRIES:
             self._entries.popitem(last=False)
         return key
 
-    async def _kept(self, key_id: str) -> Kept | None:
+    async def _remembered(self, key_id: str) -> Remembered | None:
         redis = self._runtime.standby.redis
         if redis.away:
             return None
@@ -159,7 +159,7 @@ class Identities:
             leave(self._runtime, redis, away)
             return None
 
-    async def _recorded(self, key_id: str, kept: Kept | None) -> ApiKey | None:
+    async def _recorded(self, key_id: str, remembered: Remembered | None) -> ApiKey | None:
         postgres = self._runtime.standby.postgres
         if not postgres.silent:
             try:
@@ -167,16 +167,16 @@ class Identities:
             except Unavailable as away:
                 leave(self._runtime, postgres, away)
             else:
-                await self._remember(key, kept)
+                await self._remember(key, remembered)
                 return key
-        if kept is None:
+        if remembered is None:
             raise Unavailable("postgres and redis")
-        if kept.copy is None and kept.ends_at != REVOKED:
+        if remembered.copy is None and remembered.ends_at != REVOKED:
             raise Unavailable("postgres")
-        return None if kept.copy is None else read_copy(kept.copy)
+        return None if remembered.copy is None else read_copy(remembered.copy)
 
-    async def _remember(self, key: ApiKey | None, kept: Kept | None) -> None:
-        if key is None or kept is None or write_copy(key) == kept.copy:
+    async def _remember(self, key: ApiKey | None, remembered: Remembered | None) -> None:
+        if key is None or remembered is None or write_copy(key) == remembered.copy:
             return
         with suppress(Unavailable):  # the next one who looks it up does it
             await self._runtime.keyring.remember({key.id: write_copy(key)})
@@ -220,11 +220,11 @@ async def _keep_turning(seconds: float, turn: Callable[[], Awaitable[None]]) -> 
             _log.exception("turn_failed")
 
 
-def _ending(key: ApiKey | None, kept: Kept | None) -> ApiKey | None:
+def _ending(key: ApiKey | None, remembered: Remembered | None) -> ApiKey | None:
     """Let the earliest end count that anybody knows of."""
-    if key is None or kept is None or kept.ends_at is None:
+    if key is None or remembered is None or remembered.ends_at is None:
         return key
-    if kept.ends_at == REVOKED:
+    if remembered.ends_at == REVOKED:
         return replace(key, revoked_at=key.revoked_at or REVOKED)
-    ends_at = kept.ends_at if key.expires_at is None else min(kept.ends_at, key.expires_at)
+    ends_at = remembered.ends_at if key.expires_at is None else min(remembered.ends_at, key.expires_at)
     return replace(key, expires_at=ends_at)

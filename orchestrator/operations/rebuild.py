@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from orchestrator.domain.ids import LOWEST_ID, TaskId, first_id
+from orchestrator.domain.ids import TaskId, first_id
 from orchestrator.queue.port import EpochMissing
 from orchestrator.runtime import Runtime
 
@@ -20,8 +20,6 @@ _log = structlog.get_logger("orchestrator.rebuild")
 PAGE = 2_000
 _SETTLING = timedelta(seconds=3)
 """A submit that was committed this long ago has enqueued its task, or never will."""
-
-BEGINNING = LOWEST_ID
 
 
 async def mend_page(runtime: Runtime, after: TaskId, epoch: int) -> tuple[TaskId | None, int]:

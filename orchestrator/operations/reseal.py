@@ -11,9 +11,8 @@ from functools import partial
 from typing import TypeVar
 
 from orchestrator.domain.errors import NotConfigured, SealBroken, SealKeyMissing
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import LOWEST_ID, TaskId
 from orchestrator.ledger.resealing import Stale, StaleFingerprint, Wanted
-from orchestrator.operations.rebuild import BEGINNING
 from orchestrator.operations.seal import ERROR, PAYLOAD, PROGRESS, RESULT, event_data, step_result
 from orchestrator.queue.port import Value
 from orchestrator.runtime import Runtime
@@ -52,13 +51,13 @@ async def reseal(runtime: Runtime) -> AsyncIterator[Walk]:
     if vault.newest is None:
         raise NotConfigured("AUREA_ENCRYPTION_KEYS", "to the master keys, the newest first")
     wanted = Wanted(SEALED_MARK, vault.newest_mark, f"{vault.newest}:".encode(), vault.tenants)
-    after = BEGINNING
+    after = LOWEST_ID
     while (last := await runtime.ledger.page_end(after, _PAGE)) is not None:
         await _reseal_fingerprints(runtime, after, last, wanted, walk)
         await _reseal_rows(runtime, after, last, wanted, walk)
         yield walk
         after = last
-    after = BEGINNING
+    after = LOWEST_ID
     while ids := await runtime.ledger.live_ids(after, _PAGE):
         await _reseal_queued(runtime, ids, walk)
         yield walk

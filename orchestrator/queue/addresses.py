@@ -25,7 +25,7 @@ _TAG = re.compile(r"\{[^}]+\}")
 _SENTINEL_PASSWORD = "sentinel_password"  # noqa: S105 - the name of an option
 
 
-class Place(NamedTuple):
+class Endpoint(NamedTuple):
     """Where a server listens."""
 
     host: str
@@ -38,8 +38,8 @@ class Address:
 
     kind: Literal["server", "sentinel", "cluster"]
     url: str
-    """The way to a server: TLS, credentials, database. In a group its host and port are those of a place below."""
-    places: tuple[Place, ...] = ()
+    """The way to a server: TLS, credentials, database. In a group its host and port are those of an endpoint below."""
+    endpoints: tuple[Endpoint, ...] = ()
     """Whom to ask where the primary is."""
     service: str = ""
     """The name of the primary among the sentinels."""
@@ -56,15 +56,15 @@ def parse(url: str) -> Address:
     if found is None:
         raise ValueError("it has to name hosts, as in redis+sentinel://:password@host:26379,host:26379/service")
     is_sentinel = found["kind"] == "sentinel"
-    places = tuple(_place(host, _PORTS[found["kind"]]) for host in found["hosts"].split(","))
+    endpoints = tuple(_endpoint(host, _PORTS[found["kind"]]) for host in found["hosts"].split(","))
     service, database = _path(found["path"] or "", is_sentinel)
     options = dict(parse_qsl(found["query"] or ""))
     password = options.pop(_SENTINEL_PASSWORD, None)
-    host = f"[{places[0].host}]" if ":" in places[0].host else places[0].host
+    host = f"[{endpoints[0].host}]" if ":" in endpoints[0].host else endpoints[0].host
     who = f"{found['who']}@" if found["who"] else ""
     query = f"?{urlencode(options)}" if options else ""
-    line = f"{found['scheme']}://{who}{host}:{places[0].port}/{database}{query}"
-    return Address("sentinel" if is_sentinel else "cluster", line, places, service, password)
+    line = f"{found['scheme']}://{who}{host}:{endpoints[0].port}/{database}{query}"
+    return Address("sentinel" if is_sentinel else "cluster", line, endpoints, service, password)
 
 
 def check_namespace(url: str, namespace: str) -> None:
@@ -75,12 +75,12 @@ def check_namespace(url: str, namespace: str) -> None:
         )
 
 
-def _place(host: str, default_port: int) -> Place:
+def _endpoint(host: str, default_port: int) -> Endpoint:
     found = _HOST.fullmatch(host)
     port = int((found and found["port"]) or default_port)
     if found is None or not 0 < port < 65536:
         raise ValueError("a host has to look like name:port, and there is a comma between two")
-    return Place(found["name"].strip("[]"), port)
+    return Endpoint(found["name"].strip("[]"), port)
 
 
 def _path(path: str, is_sentinel: bool) -> tuple[str, int]:

@@ -212,8 +212,8 @@ def _primary(address: Address, namespace: str) -> Primary:
         options |= {"username": None, "password": address.sentinel_password, "db": 0}
     questions = {"sentinel": named(address.service), "cluster": holding(Keys(namespace).epoch)}
     return Primary(
-        lambda place: line(**options | {"host": place.host, "port": place.port}),
-        address.places,
+        lambda endpoint: line(**options | {"host": endpoint.host, "port": endpoint.port}),
+        address.endpoints,
         questions.get(address.kind),
     )
 

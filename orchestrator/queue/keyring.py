@@ -22,7 +22,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Remembered:
     """What Redis has of a key."""
 
     copy: bytes | None
@@ -38,14 +38,14 @@ class Keyring:
         self._scripts = Scripts(commands)
         self._disk = Disk(commands, replicas)
 
-    async def look(self, key_id: str) -> Kept:
+    async def look(self, key_id: str) -> Remembered:
         """Return what is known of a key, in one round trip."""
         pipeline = self._commands.pipeline(transaction=False)
         pipeline.hget(self._known, key_id)
         pipeline.hget(self._ended, key_id)
         with answering():
             copy, ends_at = await pipeline.execute()
-        return Kept(copy, None if ends_at is None else _moment(ends_at))
+        return Remembered(copy, None if ends_at is None else _moment(ends_at))
 
     async def remember(self, copies: Mapping[str, bytes]) -> None:
         """Keep copies of keys, in place of older ones."""

@@ -13,13 +13,13 @@ import orjson
 
 from orchestrator.domain.errors import Issue
 from orchestrator.domain.templates import BadTemplate
-from orchestrator.domain.workflow import WORKFLOW_TYPE, Step, Workflow
-from orchestrator.domain.workflow_course import Answer, Begun, Course, Ended, Status
-from orchestrator.domain.workflow_drawing import draw
-from orchestrator.domain.workflow_fields import below
-from orchestrator.domain.workflow_inputs import fill
-from orchestrator.domain.workflow_parsing import parse
-from orchestrator.domain.workflow_text import MAX_BYTES, BadText, checked, read_text
+from orchestrator.domain.workflow.course import Answer, Begun, Course, Ended, Status
+from orchestrator.domain.workflow.drawing import draw
+from orchestrator.domain.workflow.fields import below
+from orchestrator.domain.workflow.inputs import fill
+from orchestrator.domain.workflow.parsing import parse
+from orchestrator.domain.workflow.text import MAX_BYTES, BadText, checked, read_text
+from orchestrator.domain.workflow.workflow import WORKFLOW_TYPE, Step, Workflow
 from orchestrator.sdk.handler import Handler
 
 __all__ = [

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 import orjson
 import structlog
 
-from orchestrator.telemetry.redaction import HIDDEN, MAX_TEXT, clean, escape, names_secret, redact_again
+from orchestrator.telemetry.redaction import HIDDEN, MAX_TEXT, escape, names_secret, redact_again, tellable
 
 Style = Literal["json", "pretty"]
 Fields = MutableMapping[str, Any]
@@ -106,16 +106,16 @@ def _checked(value: Any) -> Any:
     kind = type(value)
     if kind is str and len(value) <= _SHORT:
         return value if len(value) < _SHORTEST_SECRET else redact_again(value)
-    return value if kind in _PLAIN else clean(value)
+    return value if kind in _PLAIN else tellable(value)
 
 
 def _render_json(_: Any, __: str, line: Fields) -> bytes:
     try:
         text = orjson.dumps(line)
     except TypeError:  # a lone surrogate, or an integer beyond 64 bits
-        text = orjson.dumps(_encodable(clean(line)))
+        text = orjson.dumps(_encodable(tellable(line)))
     if len(text) > _MAX_LINE:
-        start = {name: _encodable(clean(line[name])) for name in ("ts", "level", "event", "logger")}
+        start = {name: _encodable(tellable(line[name])) for name in ("ts", "level", "event", "logger")}
         text = orjson.dumps(start | {"cut": text[:MAX_TEXT].decode("utf-8", "ignore")})
     return text if text.isascii() and b"\x7f" not in text else escape(text.decode()).encode()
 

@@ -40,7 +40,7 @@ _SHORTEST_KNOWN = 12
 _known = re.compile(r"(?!)")
 
 
-def know(secrets: Iterable[str]) -> None:
+def hide(secrets: Iterable[str]) -> None:
     """Have these values hidden from now on, wherever this process tells something; those known before are dropped."""
     global _known
     longest_first = sorted({each for each in secrets if len(each) >= _SHORTEST_KNOWN}, key=len, reverse=True)
@@ -82,7 +82,7 @@ def _concealed(value: Any, depth: int) -> Any:
     return value
 
 
-def clean(value: Any, depth: int = 0) -> Any:
+def tellable(value: Any, depth: int = 0) -> Any:
     """Return a JSON value without secrets, with texts and collections cut; what is not JSON becomes its `str`."""
     if isinstance(value, str):
         return _cut(value)
@@ -96,9 +96,9 @@ def clean(value: Any, depth: int = 0) -> Any:
         return "…"
     if isinstance(value, Mapping):
         named = ((_cut(str(key)), part) for key, part in list(value.items())[:_MAX_PARTS])
-        return {key: HIDDEN if names_secret(key) else clean(part, depth + 1) for key, part in named}
+        return {key: HIDDEN if names_secret(key) else tellable(part, depth + 1) for key, part in named}
     if isinstance(value, list | tuple | set | frozenset):
-        return [clean(part, depth + 1) for part in list(value)[:_MAX_PARTS]]
+        return [tellable(part, depth + 1) for part in list(value)[:_MAX_PARTS]]
     return _cut(str(value))
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.telemetry import logs
-from orchestrator.telemetry.redaction import clean
+from orchestrator.telemetry.redaction import tellable
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -64,6 +64,6 @@ def _prepare(event: "Event", _: "Hint") -> "Event | None":
         event.pop(part, None)  # type: ignore[misc]
     values: Any = event.get("exception", {}).get("values", [])
     for value in values:
-        value["value"] = clean(value.get("value") or "")
-    event["tags"] = clean({**logs.bound(), **dict(event.get("tags") or {})})
+        value["value"] = tellable(value.get("value") or "")
+    event["tags"] = tellable({**logs.bound(), **dict(event.get("tags") or {})})
     return event

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import request_response
 
 from app.access import OPEN
-from app.audit import know
+from app.audit import note_caller
 from app.deps import authenticate
 from orchestrator.domain.audit import Act, followed
 from orchestrator.domain.errors import Forbidden, Unavailable
@@ -55,7 +55,7 @@ async def test_every_route_that_changes_something_leaves_one_line(door: Door, mo
 
     async def endpoint(request: Request) -> Response:
         if request.scope["route"].operation_id in OPEN:
-            know(request, Principal(Tenant("default"), Kind.SOURCE, "a-source", frozenset()))
+            note_caller(request, Principal(Tenant("default"), Kind.SOURCE, "a-source", frozenset()))
         else:
             await authenticate(request)
         return Response(status_code=200)
@@ -79,7 +79,7 @@ def test_a_route_whose_path_names_nothing_tells_what_it_acts_on(door: Door) -> N
     silent = [
         route.operation_id
         for route in routes
-        if not route.param_convertors and "tell(" not in getsource(route.endpoint)
+        if not route.param_convertors and "note_act(" not in getsource(route.endpoint)
     ]
     assert silent == []
 
@@ -182,7 +182,7 @@ async def test_a_lack_of_rights_is_noted_once_a_minute_with_how_often_before(
     moments = [0.0, 1.0, 59.0, 61.0, 62.0]
 
     async def forbidden(request: Request) -> Response:
-        know(request, Principal(Tenant("default"), Kind.KEY, "k-1", frozenset()))
+        note_caller(request, Principal(Tenant("default"), Kind.KEY, "k-1", frozenset()))
         monkeypatch.setattr(door.runtime.clock, "monotonic", lambda: moments[asked])
         raise Forbidden(Scope.QUEUES_WRITE)
 

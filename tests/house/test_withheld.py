@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.settings import read_settings
+from orchestrator.settings import SECRETS, Settings, read_settings
 from orchestrator.withheld import handler_config, secrets_of
 
 RULES = """
@@ -35,3 +35,13 @@ def test_every_secret_is_known_whole_and_in_its_parts(monkeypatch: pytest.Monkey
     assert parts | {given["AUREA_TOKEN"], given["SUPABASE_SERVICE_ROLE_KEY"]} <= set(secrets_of(settings))
     seen = set(handler_config(settings).values)
     assert seen & set(given) == {"AUREA_WEBHOOK_RULES"}
+
+
+def test_handlers_are_lent_the_keys_of_outside_services_and_no_other_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    for name in SECRETS:
+        monkeypatch.setenv(name, "s3cret")
+    models = {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"}
+    others = {"GITHUB_TOKEN", "GITHUB_APP_PRIVATE_KEY", "RENDER_API_KEY", "SENTRY_DSN"}
+    assert SECRETS & set(handler_config(settings).values) == models | others
+    assert {"DATABASE_URL", "REDIS_URL", "AUREA_TOKEN", "AUREA_SIGNING_SECRETS", "SLACK_SIGNING_SECRET"} <= SECRETS

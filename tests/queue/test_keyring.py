@@ -6,7 +6,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from orchestrator.domain.outbox import Durability
-from orchestrator.queue.keyring import REVOKED, Kept, Keyring
+from orchestrator.queue.keyring import REVOKED, Keyring, Remembered
 from orchestrator.queue.keys import Keys
 
 NOW = datetime(2026, 11, 20, 9, 0, 0, 5, tzinfo=UTC)
@@ -19,7 +19,7 @@ async def keyring(redis_clients: tuple[Redis, Redis]) -> Keyring:
 
 
 async def test_what_is_not_known_is_not_known(keyring: Keyring) -> None:
-    assert await keyring.look(KEY) == Kept(None, None)
+    assert await keyring.look(KEY) == Remembered(None, None)
     assert await keyring.owed() == await keyring.ended() == {}
     assert await keyring.copies(0, 10) == (0, {})
 
@@ -27,9 +27,9 @@ async def test_what_is_not_known_is_not_known(keyring: Keyring) -> None:
 async def test_a_copy_and_an_end_are_read_together(keyring: Keyring) -> None:
     await keyring.remember({KEY: b"a copy"})
     await keyring.end(KEY, NOW)
-    assert await keyring.look(KEY) == Kept(b"a copy", NOW)
+    assert await keyring.look(KEY) == Remembered(b"a copy", NOW)
     await keyring.remember({KEY: b"another"})  # by who had read the key before
-    assert await keyring.look(KEY) == Kept(b"another", NOW)
+    assert await keyring.look(KEY) == Remembered(b"another", NOW)
 
 
 async def test_an_end_only_moves_to_earlier(keyring: Keyring) -> None:
@@ -47,7 +47,7 @@ async def test_a_revocation_is_owed_until_it_is_paid_and_holds_all_the_while(key
     assert await keyring.owed() == {}
     assert await keyring.ended() == {KEY: REVOKED}
     await keyring.forget([KEY])
-    assert await keyring.look(KEY) == Kept(None, None)
+    assert await keyring.look(KEY) == Remembered(None, None)
 
 
 async def test_all_copies_are_gone_through(keyring: Keyring) -> None:

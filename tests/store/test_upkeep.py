@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from orchestrator.domain.ids import Fence, task_id
+from orchestrator.domain.ids import LOWEST_ID, Fence, task_id
 from orchestrator.domain.states import State
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger.postgres import PostgresLedger
-from orchestrator.operations.rebuild import BEGINNING
 from tests.store.samples import CLOCK, FLAKY, TENANT, claim_of, ending_of, failed, new_task, told
 
 A_DAY = timedelta(days=1)
@@ -31,7 +30,7 @@ async def test_live_tasks_come_in_pages_by_id(pool: asyncpg.Pool, ledger: Postgr
     await ledger.start([claim_of(tasks[5], 1)])
     await wait_for_a_child(pool, tasks[6])
     live = [tasks[place].id for place in (1, 2, 3, 5, 7)]
-    assert await ledger.live_ids(BEGINNING, 2) == live[:2]
+    assert await ledger.live_ids(LOWEST_ID, 2) == live[:2]
     assert await ledger.live_ids(live[1], 2) == live[2:4]
     assert await ledger.live_ids(live[3], 2) == live[4:]
     assert await ledger.live_ids(live[4], 2) == []
@@ -130,7 +129,7 @@ async def test_old_final_tasks_go_with_all_that_is_theirs(pool: asyncpg.Pool, le
         rows = await pool.fetch(f"select task_id::text from orchestrator_{table}")
         assert len(rows) == kept
         assert {row["task_id"] for row in rows}.isdisjoint(ids)
-    assert await ledger.live_ids(BEGINNING, 9) == [live.id]
+    assert await ledger.live_ids(LOWEST_ID, 9) == [live.id]
 
 
 async def test_a_key_may_be_used_again_when_its_task_was_pruned(pool: asyncpg.Pool, ledger: PostgresLedger) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.queue.addresses import Address, Place, check_namespace, parse
+from orchestrator.queue.addresses import Address, Endpoint, check_namespace, parse
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1", "redis://:p%40ss@host:6380/2", "rediss://user:pass@host?db=1"])
@@ -15,23 +15,25 @@ def test_one_server_is_left_as_it_is(url: str) -> None:
     [
         (
             "redis+sentinel://:p%40ss@one:26380,two/orders/3",
-            Address("sentinel", "redis://:p%40ss@one:26380/3", (Place("one", 26380), Place("two", 26379)), "orders"),
+            Address(
+                "sentinel", "redis://:p%40ss@one:26380/3", (Endpoint("one", 26380), Endpoint("two", 26379)), "orders"
+            ),
         ),
         (
             "rediss+sentinel://me:pw@[::1]:1,[fe80::2]/orders?ssl_cert_reqs=none&sentinel_password=a%26b",
             Address(
                 "sentinel",
                 "rediss://me:pw@[::1]:1/0?ssl_cert_reqs=none",
-                (Place("::1", 1), Place("fe80::2", 26379)),
+                (Endpoint("::1", 1), Endpoint("fe80::2", 26379)),
                 "orders",
                 "a&b",
             ),
         ),
         (
             "redis+cluster://one,two:7001",
-            Address("cluster", "redis://one:6379/0", (Place("one", 6379), Place("two", 7001))),
+            Address("cluster", "redis://one:6379/0", (Endpoint("one", 6379), Endpoint("two", 7001))),
         ),
-        ("rediss+cluster://:pw@one:7000/0", Address("cluster", "rediss://:pw@one:7000/0", (Place("one", 7000),))),
+        ("rediss+cluster://:pw@one:7000/0", Address("cluster", "rediss://:pw@one:7000/0", (Endpoint("one", 7000),))),
     ],
 )
 def test_a_group_is_the_way_to_a_server_and_whom_to_ask_where_it_is(url: str, meaning: Address) -> None:

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 import redis.asyncio
 
-from orchestrator.domain.ids import DEFAULT_TENANT, TaskId, WorkerId, task_id
+from orchestrator.domain.ids import DEFAULT_TENANT, LOWEST_ID, TaskId, WorkerId, task_id
 from orchestrator.domain.states import State
 from orchestrator.operations.fences import open_epoch
 from orchestrator.operations.pause import pause, resume
 from orchestrator.operations.read import get, runs
-from orchestrator.operations.rebuild import BEGINNING, mend_fresh, mend_page
+from orchestrator.operations.rebuild import mend_fresh, mend_page
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.submit import Receipt
 from orchestrator.queue.port import EpochMissing
@@ -40,7 +40,7 @@ async def rebuild(house: House) -> int:
     await open_epoch(house.runtime)
     epoch = await house.runtime.queue.epoch()
     assert epoch is not None
-    after, total = BEGINNING, 0
+    after, total = LOWEST_ID, 0
     while after is not None:
         after, mended = await mend_page(house.runtime, after, epoch)
         total += mended
@@ -152,7 +152,7 @@ async def test_a_flush_in_the_middle_of_a_page_puts_nothing_back(house: House, m
 
     monkeypatch.setattr(house.runtime.queue, "missing", flushed_before_it_answers)
     with pytest.raises(EpochMissing):
-        await mend_page(house.runtime, BEGINNING, epoch)
+        await mend_page(house.runtime, LOWEST_ID, epoch)
     assert await missing([task.id]) == [task.id]
 
 

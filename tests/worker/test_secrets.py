@@ -16,9 +16,9 @@ from tests.worker.edge_handlers import KNOWN
 
 @pytest.fixture
 def knowing(house: House) -> Iterator[House]:
-    redaction.know([KNOWN, "short"])
+    redaction.hide([KNOWN, "short"])
     yield house
-    redaction.know([])
+    redaction.hide([])
 
 
 async def test_a_handler_that_tells_secrets_tells_them_to_nobody(
@@ -61,7 +61,7 @@ async def test_a_process_knows_the_secrets_that_it_was_started_with(
     monkeypatch.setenv("MY_SERVICE_TOKEN", "canary-of-a-handler")
     async with open_door(database_url, redis_url):
         assert redact(f"token {TOKEN}, canary-of-a-handler") == f"token {HIDDEN}, {HIDDEN}"
-    redaction.know([])
+    redaction.hide([])
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,18 @@ returning id
 
 -- name: key
 -- Whose it is, is not known yet: this is how a caller is recognised.
-select id, tenant, name, env, hash, scopes, created_at, created_by, expires_at, last_used_at, revoked_at, rotated_to
+select {key}
 from orchestrator_api_keys
 where id = $1::text
 
 -- name: keys_of
 -- For chores: of any tenants.
-select id, tenant, name, env, hash, scopes, created_at, created_by, expires_at, last_used_at, revoked_at, rotated_to
+select {key}
 from orchestrator_api_keys
 where id = any($1::text[])
 
 -- name: keys
-select id, tenant, name, env, hash, scopes, created_at, created_by, expires_at, last_used_at, revoked_at, rotated_to
+select {key}
 from orchestrator_api_keys
 where tenant = $1::text and ($2::timestamptz is null or (created_at, id) < ($2::timestamptz, $3::text))
 order by created_at desc, id desc
@@ -28,7 +28,7 @@ limit $4::integer
 update orchestrator_api_keys
 set revoked_at = coalesce(revoked_at, $3::timestamptz)
 where tenant = $1::text and id = $2::text
-returning id, tenant, name, env, hash, scopes, created_at, created_by, expires_at, last_used_at, revoked_at, rotated_to
+returning {key}
 
 -- name: revoke_keys
 -- What was revoked while Postgres was away.
@@ -51,7 +51,7 @@ with old as (
 insert into orchestrator_api_keys (id, tenant, name, env, hash, scopes, created_at, created_by, expires_at)
 select $3::text, tenant, name, env, $4::bytea, scopes, $5::timestamptz, $6::text, $8::timestamptz
 from old
-returning id, tenant, name, env, hash, scopes, created_at, created_by, expires_at, last_used_at, revoked_at, rotated_to
+returning {key}
 
 -- name: note_use
 -- At most once a minute for each key, however many processes it is used at.

@@ -4,19 +4,16 @@ insert into orchestrator_subscriptions (id, tenant, url, types, states, descript
 select $1::uuid, $2::text, $3::text, $4::text[], $5::text[]::orchestrator_state[], $6::text
 where (select count(*) from orchestrator_subscriptions where tenant = $2::text) < $7::integer
 on conflict (id) do update set url = excluded.url  -- sent again when its commit was unknown
-returning id::text, tenant, url, types, states::text[], description, generation, rotated_at, failures, disabled_at,
-  disabled_reason, created_at
+returning {subscription}
 
 -- name: subscriptions
-select id::text, tenant, url, types, states::text[], description, generation, rotated_at, failures, disabled_at,
-  disabled_reason, created_at
+select {subscription}
 from orchestrator_subscriptions
 where tenant = $1::text
 order by orchestrator_subscriptions.id desc
 
 -- name: subscription
-select id::text, tenant, url, types, states::text[], description, generation, rotated_at, failures, disabled_at,
-  disabled_reason, created_at
+select {subscription}
 from orchestrator_subscriptions
 where tenant = $1::text and id = $2::uuid
 
@@ -33,15 +30,13 @@ select count(*) from gone
 update orchestrator_subscriptions
 set disabled_at = null, disabled_reason = null, failures = 0, reported = true
 where tenant = $1::text and id = $2::uuid
-returning id::text, tenant, url, types, states::text[], description, generation, rotated_at, failures, disabled_at,
-  disabled_reason, created_at
+returning {subscription}
 
 -- name: rotate
 update orchestrator_subscriptions
 set generation = generation + 1, rotated_at = now()
 where tenant = $1::text and id = $2::uuid
-returning id::text, tenant, url, types, states::text[], description, generation, rotated_at, failures, disabled_at,
-  disabled_reason, created_at
+returning {subscription}
 
 -- name: callback_secret
 select generation, rotated_at from orchestrator_callback_secrets where tenant = $1::text

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import LOWEST_ID, TaskId
 from orchestrator.operations.fences import open_epoch
-from orchestrator.operations.rebuild import BEGINNING, mend_fresh, mend_page
+from orchestrator.operations.rebuild import mend_fresh, mend_page
 from orchestrator.runtime import Runtime
 from orchestrator.worker.chores.chore import Chore
 from orchestrator.worker.chores.strays import Strays
@@ -35,7 +35,7 @@ class Reconciler:
         self._rebuilt_epoch: int | None = None
         self._epoch_seen_at = 0.0
         self._epoch_seen: int | None = None
-        self._full_after: TaskId = BEGINNING
+        self._full_after: TaskId = LOWEST_ID
         self._fresh_since: datetime = runtime.clock.now() - _LOOK_BACK
         self._answered_at = runtime.clock.monotonic()
 
@@ -64,7 +64,7 @@ class Reconciler:
 
     async def _rebuild(self, epoch: int) -> None:
         began = self._runtime.clock.monotonic()
-        after: TaskId | None = BEGINNING
+        after: TaskId | None = LOWEST_ID
         total = 0
         while after is not None:
             after, mended = await mend_page(self._runtime, after, epoch)
@@ -88,5 +88,5 @@ class Reconciler:
         epoch = await self._standing()
         if epoch is not None:
             after, _ = await mend_page(self._runtime, self._full_after, epoch)
-            self._full_after = BEGINNING if after is None else after
+            self._full_after = LOWEST_ID if after is None else after
         return False

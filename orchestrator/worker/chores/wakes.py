@@ -4,9 +4,8 @@ The first is how sleeps end. The others find what a process that died left behin
 all tasks that wait for others in pages; and children of a cancelled task.
 """
 
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import LOWEST_ID, TaskId
 from orchestrator.operations.cancel import cancel_orphan
-from orchestrator.operations.rebuild import BEGINNING
 from orchestrator.operations.wake import BATCH, wake, wake_due
 from orchestrator.runtime import Runtime
 from orchestrator.worker.chores.chore import Chore
@@ -21,8 +20,8 @@ def chores(runtime: Runtime) -> list[Chore]:
         return await wake_due(runtime) >= BATCH
 
     async def wakes() -> bool:
-        ids = await runtime.ledger.waiting_ids(place.get("wakes", BEGINNING), _PAGE)
-        place["wakes"] = ids[-1] if len(ids) == _PAGE else BEGINNING
+        ids = await runtime.ledger.waiting_ids(place.get("wakes", LOWEST_ID), _PAGE)
+        place["wakes"] = ids[-1] if len(ids) == _PAGE else LOWEST_ID
         await wake(runtime, ids)
         return len(ids) == _PAGE
 

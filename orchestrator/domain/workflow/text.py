@@ -14,7 +14,7 @@ import orjson
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from orchestrator.domain.workflow_fields import below
+from orchestrator.domain.workflow.fields import below
 
 MAX_BYTES = 64_000
 MAX_DEPTH = 32

@@ -5,9 +5,9 @@ from typing import Any
 
 from orchestrator.domain.conditions import Condition, Facts
 from orchestrator.domain.templates import BadTemplate
-from orchestrator.domain.workflow import MAX_ITEMS, Step
-from orchestrator.domain.workflow_effort import Effort, picked
-from orchestrator.domain.workflow_expressions import look_of
+from orchestrator.domain.workflow.effort import Effort, picked
+from orchestrator.domain.workflow.expressions import look_of
+from orchestrator.domain.workflow.workflow import MAX_ITEMS, Step
 
 
 @dataclass(frozen=True, slots=True)

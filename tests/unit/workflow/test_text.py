@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.domain.workflow_text import MAX_BYTES, BadText, read_text
+from orchestrator.domain.workflow.text import MAX_BYTES, BadText, read_text
 
 NESTED_FLOW = "[" * 40 + "]" * 40
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(

@@ -1,7 +1,5 @@
 """Tenants that are encrypted: handlers and callers see their values, stores and logs never do."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import orjson
 import pytest
@@ -15,20 +13,7 @@ from orchestrator.domain.states import State
 from orchestrator.operations import read, replay
 from orchestrator.operations.request import Origin, TaskRequest
 from tests.worker.conftest import House
-from tests.worker.sealing import CANARY, K1, K2, OFF, SECRET, keys, read_it, sealing_house, tables
-
-
-@pytest.fixture
-async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
-    async with sealing_house(database_url, redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
+from tests.worker.sealing.house import CANARY, K1, K2, OFF, SECRET, keys, read_it, sealing_house, tables
 
 
 async def test_handlers_and_callers_see_it_and_no_store_and_no_log_does(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.domain.errors import Issue
-from orchestrator.domain.workflow_fields import Fields, below
+from orchestrator.domain.workflow.fields import Fields, below
 
 TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),

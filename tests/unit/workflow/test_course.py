@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.templates import BadTemplate
-from orchestrator.domain.workflow_course import Answer, Course, Status
-from orchestrator.domain.workflow_effort import MOST_VALUES
-from orchestrator.domain.workflow_parsing import parse
-from orchestrator.domain.workflow_planning import Child
+from orchestrator.domain.workflow.course import Answer, Course, Status
+from orchestrator.domain.workflow.effort import MOST_VALUES
+from orchestrator.domain.workflow.parsing import parse
+from orchestrator.domain.workflow.planning import Child
 
 Play = Callable[[Child], Answer]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from orchestrator.domain.errors import Issue
-from orchestrator.domain.workflow_fields import below
+from orchestrator.domain.workflow.fields import below
 
 Node = tuple[str, str, tuple[str, ...]]
 """A step: its JSON pointer, its id, and the ids that it needs."""

@@ -13,7 +13,7 @@ import orjson
 from orchestrator.domain.conditions import BadCondition, Condition
 from orchestrator.domain.errors import Issue
 from orchestrator.domain.templates import MAX_OUTPUT_BYTES, BadTemplate, Template, reads
-from orchestrator.domain.workflow_fields import below
+from orchestrator.domain.workflow.fields import below
 
 MAX_TEMPLATES = 500
 """In one workflow. To compile them takes about half a millisecond each."""

@@ -35,7 +35,7 @@ async def sealing_house(
         "database_url": database_url,
         "redis_url": redis_url,
         "task_lease_seconds": 2,
-        "aurea_handlers": ("tests.worker.sealing_handlers",),
+        "aurea_handlers": ("tests.worker.sealing.handlers",),
         "aurea_encryption_keys": K1,
         "aurea_encrypt_tenants": "*",
         **changes,

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.workflow import MAX_ITEMS, MAX_STEPS
-from orchestrator.domain.workflow_drawing import draw
-from orchestrator.domain.workflow_expressions import MAX_TEMPLATES
-from orchestrator.domain.workflow_inputs import fill
-from orchestrator.domain.workflow_parsing import parse
+from orchestrator.domain.workflow.drawing import draw
+from orchestrator.domain.workflow.expressions import MAX_TEMPLATES
+from orchestrator.domain.workflow.inputs import fill
+from orchestrator.domain.workflow.parsing import parse
+from orchestrator.domain.workflow.workflow import MAX_ITEMS, MAX_STEPS
 
 SOUND: dict[str, Any] = {
     "name": "Ship it",

@@ -1,7 +1,7 @@
 """Workflows: steps that use task types, in the order that their needs give.
 
-This is what `workflow_parsing` makes of a written one: checked as a whole, its templates and conditions compiled.
-`workflow_course` follows one of its runs.
+This is what `parsing` makes of a written one: checked as a whole, its templates and conditions compiled.
+`course` follows one of its runs.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.domain.conditions import Condition
-from orchestrator.domain.workflow_expressions import Form
-from orchestrator.domain.workflow_inputs import Input
+from orchestrator.domain.workflow.expressions import Form
+from orchestrator.domain.workflow.inputs import Input
 
 WORKFLOW_TYPE = "aurea_action"
 """The task type that runs a workflow; a step that uses it has its workflow written out in `with`."""

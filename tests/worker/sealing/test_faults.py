@@ -1,7 +1,5 @@
 """Sealed values when something is amiss: stores away, keys missing, rows that somebody changed."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import orjson
 import pytest
@@ -15,21 +13,8 @@ from orchestrator.operations.cancel import cancel
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.worker import executor
 from tests.worker.conftest import House
-from tests.worker.sealing import CANARY, K2, OFF, SECRET, keys, read_it, sealing_house, tables, told
+from tests.worker.sealing.house import CANARY, K2, OFF, SECRET, keys, read_it, sealing_house, tables, told
 from tests.worker.test_rebuild import empty, rebuild
-
-
-@pytest.fixture
-async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
-    async with sealing_house(database_url, redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def test_without_postgres_the_outbox_holds_sealed_values_and_the_relay_brings_them(

@@ -1,34 +1,25 @@
 """Master keys are rotated beside a running system: nothing is lost, and in the end the old key opens nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from orchestrator.domain.errors import NotConfigured
-from orchestrator.domain.ids import DEFAULT_TENANT, TaskId
+from orchestrator.domain.ids import DEFAULT_TENANT, LOWEST_ID, TaskId
 from orchestrator.domain.states import State
 from orchestrator.ledger.resealing import Wanted
 from orchestrator.operations.announce import Passed, announce
-from orchestrator.operations.rebuild import BEGINNING
 from orchestrator.operations.replay import retry
 from orchestrator.operations.request import Origin, TaskRequest
 from orchestrator.operations.reseal import Walk, reseal
 from orchestrator.operations.submit import Receipt
 from orchestrator.runtime import Runtime
 from orchestrator.vault.vault import SEALED_MARK
-from tests.worker.sealing import CANARY, K1, K2, OFF, SECRET, read_it, sealing_house, tables, told
+from tests.worker.sealing.house import CANARY, K1, K2, OFF, SECRET, read_it, sealing_house, tables, told
 
 LAST = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 NEWER, NEWEST = {"aurea_encryption_keys": f"{K2},{K1}"}, {"aurea_encryption_keys": K2}
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 async def walked(runtime: Runtime) -> Walk:
@@ -143,8 +134,8 @@ async def test_what_somebody_writes_meanwhile_is_not_undone(
         await house.story(task)
         ledger = house.runtime.ledger
         wanted = Wanted(SEALED_MARK, f"{SEALED_MARK}k1:", b"k1:", ["*"])
-        found = await ledger.stale(BEGINNING, LAST, 100, wanted)
-        prints = await ledger.stale_fingerprints(BEGINNING, LAST, wanted)
+        found = await ledger.stale(LOWEST_ID, LAST, 100, wanted)
+        prints = await ledger.stale_fingerprints(LOWEST_ID, LAST, wanted)
         assert {stale.place for stale in found} == {"payload", "result", "run", "step", "event"}
         for table, column in (("tasks", "payload"), ("tasks", "result"), ("steps", "result"), ("events", "data")):
             await database.execute(f"update orchestrator_{table} set {column} = '7' where {column} is not null")

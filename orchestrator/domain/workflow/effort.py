@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orchestrator.domain.templates import BadTemplate
-from orchestrator.domain.workflow_expressions import Look, Path, Values
+from orchestrator.domain.workflow.expressions import Look, Path, Values
 
 MOST_VALUES = 500_000
 """For all expressions of one step together; a second or so at worst."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from orchestrator.domain.workflow import Step, Workflow
+from orchestrator.domain.workflow.workflow import Step, Workflow
 
 _SHAPES = {"once": ("[", "]"), "each": ("[[", "]]"), "always": ("([", "])")}
 _LONGEST = 60

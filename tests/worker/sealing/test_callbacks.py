@@ -13,7 +13,7 @@ from orchestrator.operations import announce as announcing
 from orchestrator.operations import subscription as subscribing
 from orchestrator.operations.announce import Passed, announce
 from tests.worker.conftest import House
-from tests.worker.sealing import CANARY, K1, K2, SECRET, keys, sealing_house, tables
+from tests.worker.sealing.house import CANARY, K1, K2, SECRET, keys, sealing_house, tables
 from tests.worker.test_callbacks import Receiver, deliveries, told
 
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from orchestrator.domain.conditions import BadCondition
 from orchestrator.domain.templates import BadTemplate
-from orchestrator.domain.workflow import Step, Workflow
-from orchestrator.domain.workflow_effort import Effort
-from orchestrator.domain.workflow_planning import Child, Expressions
+from orchestrator.domain.workflow.effort import Effort
+from orchestrator.domain.workflow.planning import Child, Expressions
+from orchestrator.domain.workflow.workflow import Step, Workflow
 
 _SHOWN = 5
 

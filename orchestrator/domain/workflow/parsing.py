@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.domain.errors import Issue
-from orchestrator.domain.workflow import MAX_ITEMS, MAX_STEPS, WORKFLOW_TYPE, Step, Workflow
-from orchestrator.domain.workflow_expressions import MAX_TEMPLATES, Form, Scope, compile_condition, compile_form
-from orchestrator.domain.workflow_fields import Fields, below
-from orchestrator.domain.workflow_graph import ancestors_of
-from orchestrator.domain.workflow_inputs import NAME, NAME_MEANS, declared
+from orchestrator.domain.workflow.expressions import MAX_TEMPLATES, Form, Scope, compile_condition, compile_form
+from orchestrator.domain.workflow.fields import Fields, below
+from orchestrator.domain.workflow.graph import ancestors_of
+from orchestrator.domain.workflow.inputs import NAME, NAME_MEANS, declared
+from orchestrator.domain.workflow.workflow import MAX_ITEMS, MAX_STEPS, WORKFLOW_TYPE, Step, Workflow
 
 _FIELDS = ("name", "description", "inputs", "steps", "outputs")
 _STEP_FIELDS = (

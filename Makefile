@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check fmt fuzz lock bench simulate
+.PHONY: help setup up test check fmt fuzz lock bench simulate mutations
 
 bin := .venv/bin
 pin := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml
@@ -29,6 +29,9 @@ fmt: setup  ## Format the code and mend what can be mended
 
 simulate: setup  ## Simulate the system under faults: make simulate STEPS=1000000 SEED=7
 	@$(bin)/python -m tests.simulation --steps $(or $(STEPS),200000) --seed $(or $(SEED),1)
+
+mutations: setup  ## Take one safeguard at a time out of a copy, and see a campaign on real processes miss it
+	@$(bin)/python -m tests.faults.mutations
 
 fuzz: setup  ## Fuzz the API by its OpenAPI document, then flood it: make fuzz EXAMPLES=250 SEED=7 GIGABYTES=10
 	@$(bin)/python -m tests.fuzz --examples $(or $(EXAMPLES),250) --seed $(or $(SEED),1)

@@ -73,7 +73,7 @@ class Findings:
     lost: Sequence[str]
     """Accepted, and not in a final state, or not there."""
     unexpected: Sequence[str]
-    """Rows that nobody submitted, or a second one for a key."""
+    """Rows that nobody submitted, or a second one for a key; and what was executed and never kept."""
     recorded_twice: Sequence[str]
     """More than one run that succeeded, or that ended the task."""
     stale: Sequence[str]
@@ -113,7 +113,10 @@ def check(
         submissions=submissions,
         states=Counter(row.status.value for row in rows),
         lost=[task for task in submissions.accepted if task not in by_id or by_id[task].status not in FINAL],
-        unexpected=[row.id for row in rows if row.id not in submissions.accepted and row.key not in open_keys],
+        unexpected=[
+            *(row.id for row in rows if row.id not in submissions.accepted and row.key not in open_keys),
+            *(task for task in executed if task not in by_id and task not in submissions.accepted),
+        ],
         recorded_twice=[task for task, known in runs_of.items() if _endings(known) > 1],
         stale=[row.id for row in rows if _is_stale(row, runs_of.get(row.id, []), executed.get(row.id, []))],
         rerun=[row.id for row in rows if _is_rerun(row, runs_of.get(row.id, []), executed.get(row.id, []))],

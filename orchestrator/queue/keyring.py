@@ -58,12 +58,9 @@ class Keyring:
 
     async def revoke(self, key_id: str, at: datetime) -> Durability:
         """End a key before Postgres has heard of it: it is `owed` until it is `paid`. Says where that is kept."""
-        _, *answers = await self._scripts.run_then(
-            "end_key",
-            (self._ended, self._owed),
-            (key_id, _microseconds(REVOKED), _microseconds(at)),
-            *self._disk.questions,
-        )
+        keys, args = (self._ended, self._owed), (key_id, _microseconds(REVOKED), _microseconds(at))
+        asked = self._scripts.run_then("end_key", keys, args, *self._disk.questions)
+        _, *answers = await self._disk.hastened(asked)
         return await self._disk.judge(*answers)
 
     async def owed(self) -> dict[str, datetime]:

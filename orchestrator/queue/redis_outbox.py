@@ -48,7 +48,8 @@ class RedisOutbox:
                 args += write_entry(each.entry)
                 args += write_hold(each.entry.id, each.key)
                 args += (each.record, each.withdrawal or b"")
-            reply, synced, *copied = await self._scripts.run_then("accept", keys, args, *self._disk.questions)
+            asked = self._scripts.run_then("accept", keys, args, *self._disk.questions)
+            reply, synced, *copied = await self._disk.hastened(asked)
             if reply[0] == b"late":
                 raise Unavailable("redis")
             self._note(reply[1])

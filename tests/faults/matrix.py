@@ -53,11 +53,11 @@ class Rig:
         self._numbers = itertools.count(1)
         self._session: asyncpg.Connection | None = None
 
-    async def worker(self, queue: str, *, serving: bool = True, **settings: str) -> str:
+    async def worker(self, queue: str, *flags: str, serving: bool = True, **settings: str) -> str:
         """Start one more worker, for this queue alone, with links of its own; return its name."""
         name = f"worker{next(self._numbers)}"
         await self.system.link(name)
-        self.system.start(name, "--queue", queue, **settings)
+        self.system.start(name, "--queue", queue, *flags, **settings)
         if serving:
             await self.said(name, "worker_started")
         return name

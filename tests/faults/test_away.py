@@ -58,6 +58,7 @@ async def ended(client: httpx2.AsyncClient, task_id: str, seconds: float = 10) -
 async def test_without_postgres_work_is_accepted_run_and_told_of_and_postgres_is_caught_up(
     system: System, stores: Stores
 ) -> None:
+    """Row 26: the same answers for the same key before, while and after; the ending is written once."""
     async with system.client() as client:
         await stores.stop("postgres")
         first = await post(client)
@@ -145,6 +146,7 @@ async def test_a_frozen_store_holds_up_no_answer(system: System, stores: Stores)
 async def test_without_redis_work_is_accepted_and_taken_up_within_five_seconds_of_its_return(
     system: System, stores: Stores
 ) -> None:
+    """Row 18: accepted into Postgres meanwhile, with nothing to say about it."""
     async with system.client() as client:
         await stores.stop("redis")
         answers = [await post(client, idempotency_key=f"k-{turn}") for turn in range(20)]
@@ -154,6 +156,7 @@ async def test_without_redis_work_is_accepted_and_taken_up_within_five_seconds_o
 
 
 async def test_without_both_nothing_is_promised(system: System, stores: Stores) -> None:
+    """Row 27: 503 and `Retry-After`, and alive; asked again when both are back it is one task, run once."""
     async with system.client() as client:
         await stores.stop("redis")
         await stores.stop("postgres")

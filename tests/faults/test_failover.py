@@ -151,6 +151,7 @@ async def check(system: System, load: Load) -> None:
 async def test_the_primary_dies_under_load_and_work_goes_on(
     group: Watched | Cluster, postgres: Postgres, tmp_path: Path
 ) -> None:
+    """Rows 22, 23: Sentinel or Cluster promotes the replica; nothing accepted is lost, fences only grow."""
     async with system_on(postgres, group, tmp_path) as system:
         load = Load(system)
         async with load.running():
@@ -169,6 +170,7 @@ async def test_the_primary_dies_under_load_and_work_goes_on(
 async def test_what_only_redis_has_is_on_a_replica_before_it_is_accepted(
     group: Watched, postgres: Postgres, tmp_path: Path
 ) -> None:
+    """Row 22: Postgres is away and the replica is cut off: refused until it has a copy, then the primary dies."""
     async with system_on(postgres, group, tmp_path, AUREA_REDIS_REPLICAS="1") as system:
         load = Load(system)
         postgres.kill()
@@ -191,6 +193,7 @@ async def test_what_only_redis_has_is_on_a_replica_before_it_is_accepted(
 
 
 async def test_a_primary_that_is_a_replica_for_a_while(own_servers: Servers, tmp_path: Path) -> None:
+    """Row 24: READONLY under load, then writable again: work goes on, and it is told once."""
     server = own_servers.valkey
     async with system_on(own_servers.postgres, server, tmp_path) as system:
         load = Load(system, keyed=False)

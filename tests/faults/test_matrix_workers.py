@@ -85,6 +85,24 @@ async def test_a_phantom_waiter_keeps_no_task(rig: Rig) -> None:
     await rig.end(ghost, heir)
 
 
+async def test_an_isolated_worker_that_wakes_up_ends_no_lease_but_its_own(rig: Rig) -> None:
+    """Row 5: its nap is over and another takes one; only Redis stands between its ending and the other's task."""
+    sleeper = await rig.worker("row5", "--isolated")
+    ids = await rig.submit([nap("row5", 2.5)])
+    await rig.until_noted(ids)
+    rig.system.signal(sleeper, signal.SIGSTOP)
+    heir = await rig.worker("row5", "--isolated", serving=False)
+
+    async def taken_over() -> bool:
+        return len(rig.noted(ids)) == 2
+
+    await until(taken_over, TAKEN_OVER_SECONDS)
+    rig.system.signal(sleeper, signal.SIGCONT)
+    await rig.ended(ids, 2.5 + TAKEN_OVER_SECONDS)
+    await rig.sound(ids, again=1)
+    await rig.end(sleeper, heir)
+
+
 class Sink:
     """A service outside: it honours keys, and keeps back the first answer until it is told."""
 

@@ -1,5 +1,6 @@
 """What an accepted task is said to be kept on, and that it is."""
 
+from asyncio import timeout
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,6 +57,14 @@ async def test_an_acceptance_says_where_it_is_kept(server: Valkey, durability: D
         for _ in range(2):
             assert await queue.accept([acceptance(task, hold())]) == ([True], durability)
         assert await queue.accept([acceptance(entry(), hold())]) == ([Holder(task.id, b"\x01\xff")], durability)
+
+
+@pytest.mark.parametrize("server", [{"hz": "1", "dynamic-hz": "no"}], indirect=True, ids=str)
+async def test_a_server_with_nothing_else_to_do_says_in_good_time_that_its_disk_is_done(server: Valkey) -> None:
+    """Left alone, this one would look for that once a second."""
+    async with queue_on(server) as queue, timeout(10):
+        for _ in range(40):
+            await queue.accept([acceptance(entry())])
 
 
 async def test_what_was_accepted_settled_and_recorded_survives_a_crash(server: Valkey) -> None:

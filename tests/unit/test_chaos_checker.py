@@ -65,6 +65,12 @@ def test_a_row_that_nobody_submitted_is_unexpected() -> None:
     assert broken(found) == {"unexpected"}
 
 
+def test_what_was_executed_and_never_kept_is_unexpected() -> None:
+    found = judged(executions=[*EXECUTIONS, Execution("t3", 1, 12, 5.2)])
+    assert found.unexpected == ["t3"]
+    assert broken(found) == {"unexpected"}
+
+
 def test_a_second_row_of_a_key_is_unexpected() -> None:
     assert judged(rows=[*ROWS, Row("t3", "k1", State.SUCCEEDED, 0, 5, 5.0)]).unexpected == ["t3"]
 

@@ -3,6 +3,9 @@
 A request's head has 10 seconds and 32 KiB, its address 8 KiB, the whole request 75 seconds; what is sent of a body
 after it was answered is thrown away for a moment, then the connection ends. So neither a slow sender nor an endless
 one holds a connection or memory for longer. Trailers are dropped: they would pass for headers that were checked.
+
+A request that cannot be read is told so in its turn, behind the answers to those before it, and nothing is read after
+it.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.framing import NOT_HTTP, fault_of
 from app.problems import MEDIA_TYPE, http_problem
 
 HEAD_SECONDS = 10.0
@@ -27,7 +31,7 @@ MOST_HEADERS = 100
 MOST_UNREAD_BYTES = 64 * 1024
 
 _DETAILS = {
-    400: "this is not HTTP/1.1",
+    400: NOT_HTTP,
     408: f"the request's head did not arrive within {HEAD_SECONDS:.0f} seconds",
     414: f"the address is longer than {MOST_TARGET_BYTES} bytes",
     431: f"the headers are more than {MOST_HEADERS}, or longer than {MOST_HEAD_BYTES} bytes",
@@ -42,7 +46,10 @@ class Bounded(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
         self._has_begun = False
-        self._refusal = 400
+        self._found = 400, NOT_HTTP
+        """Why the parser stops, if it does."""
+        self._refusal: bytes | None = None
+        """The last that is said here; nothing is read any more."""
         self._head_bytes = 0
         self._unfinished_bytes = 0
         """Of a header or an address that has not ended yet."""
@@ -60,20 +67,21 @@ class Bounded(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self._deadline is None:
-            self._end_after(HEAD_SECONDS)
         self._bare_bytes += len(data)
-        super().data_received(data)
+        if self._refusal is None:
+            if self._deadline is None:
+                self._end_after(HEAD_SECONDS)
+            super().data_received(data)
         if self.transport.is_closing():
             return
-        if not self._in_head:
+        if self._refusal is not None or not self._in_head:
             if self._bare_bytes > MOST_UNREAD_BYTES:
                 self._close()
         elif self._has_begun:
             ended = data.rfind(b"\n") + 1
             self._unfinished_bytes = len(data) - ended + (0 if ended else self._unfinished_bytes)
             if self._head_bytes + self._unfinished_bytes > MOST_HEAD_BYTES:
-                self._refuse(431)
+                self._refuse(431, _DETAILS[431])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -96,10 +104,13 @@ class Bounded(HttpToolsProtocol):
             self._stop(431)
 
     def on_headers_complete(self) -> None:
+        fault = fault_of(self.parser.get_http_version(), self.url, self.headers)
+        if fault is not None:
+            self._stop(400, fault)
+        super().on_headers_complete()
         self._in_head = False
         self._bare_bytes = 0
         self._end_after(REQUEST_SECONDS)
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         if not self.cycle.response_complete:
@@ -112,9 +123,13 @@ class Bounded(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        was_last = not self.pipeline
         super().on_response_complete()
         if self.transport.is_closing():
             self._end_after(FLUSH_SECONDS, self.transport.abort)
+        elif self._refusal is not None:
+            if was_last:
+                self._say(self._refusal)
         elif not self._in_head:
             self._end_after(LINGER_SECONDS)
 
@@ -122,24 +137,47 @@ class Bounded(HttpToolsProtocol):
         self._close()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser stopped at, for the reason that one of our bounds gave, if it was one."""
-        self._refuse(self._refusal)
+        """Refuse what the parser stopped at, for the reason that we gave, if it was ours."""
+        self._refuse(*self._found)
 
-    def _stop(self, status: int) -> None:
+    def _stop(self, status: int, detail: str | None = None) -> None:
         """Have the parser stop, which ends in `send_400_response`."""
-        self._refusal = status
-        raise ValueError(_DETAILS[status])
+        self._found = status, detail or _DETAILS[status]
+        raise ValueError(self._found[1])
 
-    def _refuse(self, status: int) -> None:
-        content = orjson.dumps(http_problem(status, _DETAILS[status]).document)
+    def _refuse(self, status: int, detail: str) -> None:
+        """Read no more, and say why: at once, or when those before it are answered."""
+        content = orjson.dumps(http_problem(status, detail).document)
         head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
-        if self.cycle is None or self.cycle.response_complete:  # else it would end up inside another answer
-            self.transport.write(STATUS_LINE[status] + head.encode() + content)
-        self._close()
+        self._refusal = STATUS_LINE[status] + head.encode() + content
+        self._bare_bytes = 0
+        cycle = self.cycle
+        if cycle is None or (cycle.response_complete and self._in_head):
+            self._say(self._refusal)
+        elif self._in_head:
+            self._end_after(None)
+        elif self.pipeline:  # the fault is in the body of the last of them, which nobody has begun with
+            self.pipeline.popleft()
+            self._end_after(None)
+        elif cycle.response_started:  # it would end up inside that answer, or pass for one to the next request
+            self._close()
+        else:
+            cycle.disconnected = True  # for the application: it reads the end of the connection, and is not listened to
+            cycle.message_event.set()
+            self._say(self._refusal)
+
+    def _say(self, refusal: bytes) -> None:
+        """Write the last answer and end our side; closed at once, its reader might lose it with what he still sends."""
+        self.transport.write(refusal)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._end_after(LINGER_SECONDS, self._close)
+        else:
+            self._close()
 
     def _expire(self) -> None:
         if self._in_head and self._has_begun:
-            self._refuse(408)
+            self._refuse(408, _DETAILS[408])
         else:
             self._close()
 

@@ -24,6 +24,7 @@ from orchestrator.variables import (
     HttpUrl,
     Names,
     SigningSecrets,
+    check_hosts,
     check_master_keys,
     check_networks,
     check_origins,
@@ -92,7 +93,7 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(30, ge=0, le=3600)
     model_daily_budget_usd: float = Field(25, ge=0, le=1e9)
     aurea_handlers: Names = ()
-    aurea_allow_private_hosts: Names = ()
+    aurea_allow_private_hosts: Annotated[Names, AfterValidator(check_hosts)] = ()
     aurea_webhook_rules: Path | None = None
     aurea_content_templates: Path | None = None
     aurea_code_checks: bool = False

@@ -26,6 +26,8 @@ BUILT_IN: Mapping[str, str] = {
 """Sources that are there without a declaration, for the tenant `default`, and the variables of their secrets."""
 MOST_BYTES = 25 * 2**20
 _SHORTEST_OF_MANY = 8
+_SHORTEST_SECRET = 16
+"""Whoever saw one delivery can try guesses at it for as long as he likes."""
 _SEPARATOR = re.compile(r"[\s,]+")
 _FIELDS = re.compile(r"\{(\w*)\}")
 _KEY_PREFIX = re.compile(r"(?:(whsec|whpk|whsk)_)?(.*)", re.DOTALL)
@@ -161,8 +163,11 @@ def open_key(secret: str) -> tuple[str, bytes] | None:
     return (kind, key) if len(key) in _KEY_BYTES[kind] else None
 
 
-def fault_of(source: Declaration, secret: str) -> str | None:
+def fault_of(scheme: str, secret: str) -> str | None:
     """Say what is wrong with the secret of a source that is set, without repeating it."""
-    if source.scheme == "standard" and not all(open_key(each) for each in split_secrets(secret)):
+    parts = split_secrets(secret)
+    if scheme == "standard" and not all(open_key(each) for each in parts):
         return "holds no key of Standard Webhooks: whsec_ or whpk_, then base64"
+    if min(map(len, parts)) < _SHORTEST_SECRET:
+        return f"is easily guessed: use {_SHORTEST_SECRET} random characters or more, here and at the sender"
     return None

@@ -68,6 +68,14 @@ def check_networks(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if hosts:
+        from orchestrator.egress import addresses  # with the client, which most commands do not need
+
+        addresses.Allowed(hosts)
+    return hosts
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)]
 SigningSecrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=32)], ...], NoDecode, BeforeValidator(split)]
 HttpUrl = Annotated[str, with_scheme("https", "http")]

@@ -21,6 +21,9 @@ from orchestrator.operations.replay import replay_dead
 router = APIRouter(tags=["dead letters"])
 replaying = APIRouter(tags=["dead letters"], route_class=BodyRoute)
 
+_SLOWEST = 0.001
+"""A second: the last of the most that one replay runs comes within four months, which is a date that can be kept."""
+
 
 class DeadQuery(PageQuery):
     """The query of `GET /dead`."""
@@ -46,7 +49,7 @@ class Replay(BaseModel):
 
     ids: Annotated[list[str], Field(min_length=1, max_length=1000)] | None = None
     filter: DeadWanted | None = None
-    rate_per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    rate_per_second: Annotated[float, Field(ge=_SLOWEST, le=100_000)] | None = None
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Self:

@@ -4,9 +4,12 @@
 inside. Those are unfolded, or refused where the scheme is obsolete.
 """
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_LAST_PORT = 65_535
 _NAT64 = IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _REFUSED = [
@@ -73,9 +76,19 @@ def _pair(text: str) -> tuple[str, int | None]:
         colon, port = rest[:1], rest[1:]
     elif text.count(":") != 1:  # a name alone, or an IPv6 address without brackets
         host, colon, port = text, "", ""
-    if not host or (colon and not port.isdigit()) or any(character in host for character in "/@ "):
+    name = _canonical(host)
+    is_port = not colon or (port.isascii() and port.isdigit() and 1 <= int(port) <= _LAST_PORT)
+    if not is_port or not (_NAME.fullmatch(name) or _is_address(name)):
         raise ValueError(f"{text!r} is not a host, or host:port: write it as api.internal or 10.0.0.7:8080")
-    return _canonical(host), int(port) if colon else None
+    return name, int(port) if colon else None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _canonical(host: str) -> str:

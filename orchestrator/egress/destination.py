@@ -11,6 +11,8 @@ import httpx2
 from orchestrator.egress.addresses import Allowed, is_public
 
 LONGEST = 2_048
+_NEVER_PUBLIC = ("localhost", "localdomain", "local", "internal", "home.arpa")
+"""Below these nobody can have a name that the public internet knows (RFC 6761, 6762, 8375, ICANN for `internal`)."""
 
 
 def check_destination(text: str) -> str:
@@ -35,17 +37,21 @@ def check_destination(text: str) -> str:
 
 
 def refusal(text: str, allowed: Allowed) -> str | None:
-    """Return why a checked URL will never be reached: its host is an address that is neither public nor allowed."""
+    """Return why a checked URL will never be reached: its host can only be private, and it is not allowed."""
     url = httpx2.URL(text)
     port = url.port or (443 if url.scheme == "https" else 80)
-    host = url.host.strip("[]").rstrip(".").lower()
+    host = url.raw_host.decode().strip("[]").rstrip(".").lower()  # as it is dialled
     if allowed.holds(host, port):
         return None
-    local = host == "localhost" or host.endswith(".localhost")
     address = _literal(host)
-    if local or (address is not None and not is_public(address)):
-        return f"{host} is not a public address; if it is meant, add it to AUREA_ALLOW_PRIVATE_HOSTS"
-    return None
+    if address is not None:
+        lack = None if is_public(address) else "is not a public address"
+    elif "." not in host:
+        lack = "is a name of a private network alone: the public internet has no host without a dot"
+    else:
+        private = host.endswith(tuple(f".{ending}" for ending in _NEVER_PUBLIC))
+        lack = "is a name that private networks alone have" if private else None
+    return None if lack is None else f"{host} {lack}; if it is meant, add it to AUREA_ALLOW_PRIVATE_HOSTS"
 
 
 def _literal(host: str) -> str | None:

@@ -146,7 +146,7 @@ def _check_ours(request: TaskRequest, origin: Origin) -> None:
 
 
 def check_reach(runtime: Runtime, url: str, pointer: str) -> None:
-    """Raises InvalidInput for a URL whose host is an address that will never be called."""
+    """Raises InvalidInput for a URL whose host will never be called."""
     reason = refusal(url, runtime.private_hosts)
     if reason is not None:
         raise InvalidInput(f"{pointer} cannot be called: {reason}", [Issue(pointer, reason)])

@@ -1,5 +1,6 @@
 """Texts and documents that have broken other systems, in every place that takes one: each is kept whole or refused."""
 
+import asyncio
 import re
 
 import httpx2
@@ -11,6 +12,7 @@ from orchestrator.domain.outcome import Succeeded
 from tests.api.door import Door, claim, end, say
 from tests.fuzz.places import places
 from tests.fuzz.strings import NAUGHTY, TRICKY_JSON
+from tests.fuzz.suites import documents, parse, strings
 
 _INSIDE = re.compile(
     r"Traceback|File \"|asyncpg|psycopg|pydantic|starlette|orchestrator[/._]|site-packages|\.py\b|select .* from|/srv/",
@@ -76,3 +78,20 @@ async def test_what_is_not_quite_json_is_refused_wherever_it_stands(door: Door) 
             assert answer.status_code in (400, 413, 422), (path, body[:50], answer.text)
             check(answer, "")
     assert await door.stored() == before
+
+
+async def test_the_public_collection_of_json_is_read_or_refused_as_it_says(door: Door) -> None:
+    told = await parse(door.http, documents())
+    assert not [what for what in told if what.startswith("WRONG")]
+    assert told.total() == 318
+
+
+async def test_the_public_list_of_naughty_strings_comes_back_as_it_was(door: Door) -> None:
+    texts = strings()
+    tasks = [{"type": "greet", "payload": {"text": text}, "tags": {"t": text[:256]}} for text in texts]
+    made = (await door.http.post("/tasks/batch", content=orjson.dumps({"tasks": tasks}))).json()["items"]
+    assert {each["status_code"] for each in made} == {201}
+    shown = await asyncio.gather(*(door.http.get(f"/tasks/{each['task']['id']}") for each in made))
+    assert [(task.json()["payload"]["text"], task.json()["tags"]["t"]) for task in shown] == [
+        (text, text[:256]) for text in texts
+    ]

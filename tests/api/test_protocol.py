@@ -1,6 +1,7 @@
 """One connection is bounded in what it sends and in how long it takes, before the application sees anything of it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -43,6 +44,10 @@ def status(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
+def statuses(answers: bytes) -> list[int]:
+    return [int(part) for part in re.findall(rb"HTTP/1.1 ([0-9]{3}) ", answers)]
+
+
 @pytest.mark.parametrize(
     ("parts", "wanted"),
     [
@@ -58,6 +63,16 @@ def status(answer: bytes) -> int:
         ([GET, b"Content-Length: 3\r\nTransfer-Encoding: chunked", END], 400),
         ([GET, b"Content-Length: 99999999999999999999999", END], 400),
         ([GET, b"X : a", END], 400),
+        ([b"GET /livez HTTP/1.1\r\n\r\n"], 400),
+        ([GET, b"Host: aurea.test", END], 400),
+        ([b"GET /livez HTTP/1.1\r\nHost: a/b", END], 400),
+        ([b"GET /livez HTTP/2.0\r\nHost: a", END], 400),
+        ([b"GET /livez\r\n\r\n"], 400),
+        ([b"GET /livez#a HTTP/1.1\r\nHost: a", END], 400),
+        ([POST, b"Transfer-Encoding: identity", END], 400),
+        ([b"POST /livez HTTP/1.0\r\nTransfer-Encoding: chunked", END], 400),
+        ([POST, CHUNKED, b"zz\r\n"], 400),
+        ([POST, CHUNKED, b"2\r\n{}}\r\n0\r\n\r\n"], 400),
     ],
 )
 async def test_a_head_beyond_its_bounds_is_refused_and_the_connection_ends(
@@ -74,8 +89,9 @@ async def test_a_head_within_its_bounds_is_not(live: Live) -> None:
     headers = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 300) for n in range(95))
     answer = await talk(live, GET, headers[:10_000], headers[10_000:], b"Connection: close", END)
     assert status(answer) == 200
-    answer = await talk(live, b"GET /livez?" + b"a" * 8000 + b" HTTP/1.1\r\nConnection: close\r\n\r\n")
-    assert status(answer) == 200
+    target = b"/livez?" + b"a" * 8000
+    for head in (b" HTTP/1.1\r\nHost: [2001:db8::7]:8000\r\nConnection: close", b" HTTP/1.0"):
+        assert status(await talk(live, b"GET " + target + head + END)) == 200
 
 
 @pytest.mark.parametrize(
@@ -135,7 +151,40 @@ async def test_trailers_are_no_headers_and_have_an_end(live: Live) -> None:
 async def test_requests_that_come_together_are_answered_in_their_order(live: Live) -> None:
     first = POST + b'Content-Length: 16\r\n\r\n{"type":"greet"}'
     answer = await talk(live, first + GET + b"\r\n" + first + GET + b"Connection: close" + END)
-    assert [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]] == [201, 200, 201, 200]
+    assert statuses(answer) == [201, 200, 201, 200]
+
+
+@pytest.mark.parametrize("fault", [b"nonsense" + END, b"GET /livez HTTP/1.1" + END, GET + b"X : a" + END])
+async def test_a_request_that_cannot_be_read_is_told_so_behind_those_before_it(live: Live, fault: bytes) -> None:
+    first = POST + b'Content-Length: 16\r\n\r\n{"type":"greet"}'
+    answer = await talk(live, first + GET + b"\r\n" + fault + first)
+    assert statuses(answer) == [201, 200, 400]
+    assert len((await live.http.get("/tasks")).json()["items"]) == 1, "nothing behind the fault was read"
+
+
+async def test_a_broken_body_is_refused_in_its_turn_and_makes_no_task(live: Live) -> None:
+    broken = POST + CHUNKED + b'10\r\n{"type":"greet"}\r\nzz\r\n'
+    assert statuses(await talk(live, POST + b"Content-Length: 2\r\n\r\n{}" + broken)) == [422, 400]
+    assert (await live.http.get("/tasks")).json()["items"] == []
+
+
+async def test_behind_an_answer_comes_no_second_one_for_the_rest_of_its_request(live: Live) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    writer.write(GET + CHUNKED)
+    answer = await reader.readuntil(b'{"status":"ok"}')
+    writer.write(b"zz\r\n")
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 20) == b"", answer
+    writer.close()
+
+
+async def test_who_sends_on_while_he_is_refused_can_read_why(live: Live) -> None:
+    answer = await talk(live, GET + b"X: " + b"a" * 40_000, *[b"a" * 1_000] * 20)
+    assert status(answer) == 431
+
+
+async def test_who_is_refused_and_sends_on_without_end_is_cut(live: Live) -> None:
+    await asyncio.wait_for(talk(live, b"nonsense" + END, *[b"a" * 0x10000] * 2_000), 20)
 
 
 async def test_an_answer_that_is_not_taken_is_dropped(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,8 @@ async def test_a_bad_subscription_is_refused_by_field(door: Door, body: dict[str
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://example.com", "https://u:p@example.com/", "http://127.0.0.1/", "http://[::1]/", ""]
+    "url",
+    ["ftp://example.com", "https://u:p@example.com/", "http://127.0.0.1/", "http://[::1]/", "http://intranet/hook", ""],
 )
 async def test_a_bad_callback_url_is_refused_and_nothing_stored(door: Door, url: str) -> None:
     before = await door.stored()

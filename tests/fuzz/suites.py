@@ -1,10 +1,9 @@
-"""The public collections, from a copy of theirs: `python -m tests.fuzz.suites --json FOLDER --strings FILE`.
+"""The public collections: JSONTestSuite and the Big List of Naughty Strings, as they stand in tests/fixtures.
 
-FOLDER is `test_parsing` of nst/JSONTestSuite, FILE is `blns.json` of minimaxir/big-list-of-naughty-strings. Nothing may
-answer 5xx; a document that is no JSON is refused, one that is JSON is read, unless it has a key twice.
+`python -m tests.fuzz.suites` sends each text to every place of every route; the default run sends it to one. Nothing
+may answer 5xx; a document that is no JSON is refused, one that is JSON is read, unless it has a key twice, or a NUL.
 """
 
-import argparse
 import asyncio
 import shutil
 import sys
@@ -20,10 +19,23 @@ from orchestrator.ledger.migrate import migrate
 from orchestrator.telemetry.logs import configure
 from tests.api.door import open_door
 from tests.conftest import start_servers
+from tests.fuzz.campaign import WHOLE
 from tests.fuzz.places import places
 
-_TWICE = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
-_NUL = {"y_string_null_escape.json", "y_object_escaped_null_in_key.json", "y_string_u+0000.json"}
+_FIXTURES = Path(__file__).parents[1] / "fixtures"
+_TWICE = {"y_object_duplicated_key", "y_object_duplicated_key_and_value"}
+_NUL = {"y_string_null_escape", "y_object_escaped_null_in_key", "y_string_u+0000"}
+
+
+def documents() -> dict[str, bytes]:
+    """The documents by their names: y_ is JSON, n_ is none, i_ may be either."""
+    lines = [orjson.loads(line) for line in (_FIXTURES / "json_test_suite.jsonl").read_bytes().splitlines()]
+    return {name: text.encode("latin-1") * (times[0] if times else 1) for name, text, *times in lines}
+
+
+def strings() -> list[str]:
+    found: list[str] = orjson.loads((_FIXTURES / "naughty_strings.json").read_bytes())
+    return found
 
 
 async def parse(http: httpx2.AsyncClient, documents: Mapping[str, bytes]) -> Counter[str]:
@@ -54,16 +66,14 @@ async def say(http: httpx2.AsyncClient, strings: list[str]) -> Counter[str]:
     return told
 
 
-async def main(documents: Mapping[str, bytes], strings: list[str]) -> int:
+async def main() -> int:
     configure("ERROR", "json")
     home = Path(tempfile.mkdtemp(prefix="aurea-suites-"))
     servers = start_servers(home)
-    told: Counter[str] = Counter()
     try:
         await migrate(servers.postgres.url)
-        async with open_door(servers.postgres.url, servers.valkey.url, enable_sse=False) as door:
-            told += await parse(door.http, documents)
-            told += await say(door.http, strings) if strings else Counter()
+        async with open_door(servers.postgres.url, servers.valkey.url, enable_sse=False, **WHOLE) as door:
+            told = await parse(door.http, documents()) + await say(door.http, strings())
     finally:
         servers.valkey.stop()
         servers.postgres.stop()
@@ -73,10 +83,4 @@ async def main(documents: Mapping[str, bytes], strings: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--strings", type=Path)
-    given = parser.parse_args()
-    files = sorted(given.json.iterdir()) if given.json else []
-    texts = orjson.loads(given.strings.read_bytes()) if given.strings else []
-    sys.exit(asyncio.run(main({file.name: file.read_bytes() for file in files}, texts)))
+    sys.exit(asyncio.run(main()))

@@ -9,7 +9,7 @@ import redis
 
 from orchestrator.inspection import inspect
 from orchestrator.ledger.migrate import migrate
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, read_what_is_good
 from tests.conftest import Servers
 from tests.fakes.s3 import ACCESS_KEY, REGION, SECRET_KEY, serve_s3
 from tests.faults.local_system import aurea
@@ -98,6 +98,77 @@ async def test_unreadable_files_are_named(tmp_path: Path) -> None:
     assert "webhooks.toml cannot be read" in found["AUREA_WEBHOOK_RULES"]
     assert "nowhere.toml" in (await problems(aurea_webhook_rules=Path("nowhere.toml")))["AUREA_WEBHOOK_RULES"]
     assert "no folder" in (await problems(aurea_content_templates=tmp_path / "none"))["AUREA_CONTENT_TEMPLATES"]
+
+
+RULES = """
+[[rule]]
+name = "condition"
+source = "github"
+when = "body.action =="
+type = "hello"
+
+[[rule]]
+name = "type"
+source = "github"
+type = "helo"
+
+[[rule]]
+name = "ours"
+source = "github"
+type = "webhook_deliver"
+
+[[rule]]
+name = "template"
+source = "github"
+type = "hello"
+payload = { name = "{{ body.sender" }
+
+[[rule]]
+name = "good"
+source = "github"
+when = 'body.action == "opened"'
+type = "hello"
+payload = { name = "{{ body.sender.login }}" }
+"""
+
+
+async def test_every_rule_that_would_fail_at_its_first_delivery_is_named(tmp_path: Path) -> None:
+    (tmp_path / "webhooks.toml").write_text(RULES)
+    found = [each for each in await inspect(Settings()) if each.subject == "AUREA_WEBHOOK_RULES"]
+    assert not any(each.is_well or "\n" in each.detail for each in found)
+    assert [each.detail.split("rule '")[1].split("'")[0] for each in found] == ["condition", "type", "ours", "template"]
+    assert "no handler is called 'helo'; the known types are: " in found[1].detail
+    (tmp_path / "webhooks.toml").write_text(RULES.partition("[[rule]]")[0] + "[[rule]]\nname = 'one'\nsorce = 'x'\n")
+    assert "rule 1, sorce: " in (await problems())["AUREA_WEBHOOK_RULES"]
+
+
+async def test_a_secret_of_webhooks_that_is_easily_guessed_is_found_and_not_repeated() -> None:
+    found = await problems(github_webhook_secret="hunter2", slack_signing_secret="s" * 32, make_webhook_secret="m" * 15)
+    assert set(found) == {"GITHUB_WEBHOOK_SECRET", "MAKE_WEBHOOK_SECRET"}
+    assert "16 random characters" in found["GITHUB_WEBHOOK_SECRET"]
+    assert "hunter2" not in str(found)
+    assert await problems(github_webhook_secret="new-secret-of-16,old-secret-of-16") == {}
+
+
+async def test_a_misspelled_name_is_told_from_a_name_of_a_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    meant = {
+        "AUREA_HANDLER": "AUREA_HANDLERS",
+        "AUREA_API_TOKNE": "AUREA_API_TOKEN",
+        "AUREA_ALLOWED_PRIVATE_HOSTS": "AUREA_ALLOW_PRIVATE_HOSTS",
+        "AUREA_DATABASE_URL": "DATABASE_URL",
+    }
+    others = ("AUREA_URL", "AUREA_TENANT", "AUREA_CHAOS_SINK", "AUREA_SHOP_KEY", "AUREA_SHOP_TOKEN", "AUREAHANDLERS")
+    for name in (*meant, *others):
+        monkeypatch.setenv(name, "x")
+    found = await problems()
+    assert {name: said.split("write ")[1].split(",")[0] for name, said in found.items()} == meant
+
+
+def test_a_host_that_is_none_is_refused_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUREA_ALLOW_PRIVATE_HOSTS", "db.internal, *.internal")
+    _, issues = read_what_is_good()
+    assert [issue.pointer for issue in issues] == ["AUREA_ALLOW_PRIVATE_HOSTS"]
+    assert "'*.internal' is not a host" in issues[0].detail
 
 
 def test_the_command_prints_all_of_it_and_exits_with_one(tmp_path: Path) -> None:

@@ -54,7 +54,23 @@ def test_another_name_for_an_allowed_address_is_not_allowed() -> None:
     assert not allowed.holds("::ffff:127.0.0.1", 80)
 
 
-@pytest.mark.parametrize("entry", ["", "http://api.internal", "api.internal:http", "a b", "user@host", ":80"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        "http://api.internal",
+        "api.internal:http",
+        "a b",
+        "user@host",
+        ":80",
+        "*.internal",
+        "10.0.0.0/8",
+        "api:0",
+        "api:99999",
+        "bücher.internal",
+        "a..b",
+    ],
+)
 def test_an_entry_that_is_no_host_is_refused_at_start(entry: str) -> None:
     with pytest.raises(ValueError, match="is not a host"):
         Allowed([entry])

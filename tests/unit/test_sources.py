@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from handlers.webhook_process import read_rules
 from orchestrator.inspection import inspect
+from orchestrator.sdk.rules import read_rules
 from orchestrator.settings import Settings
 from orchestrator.sources import Declaration, Hmac, open_key, read_sources, split_secrets
 

@@ -7,6 +7,7 @@ from a migrated one, and an empty Redis; a test that breaks servers asks for `ow
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ from orchestrator.embedded.valkey import Valkey
 from orchestrator.ledger.migrate import migrate
 from orchestrator.ledger.pool import open_pool
 from orchestrator.queue.connect import connect
+
+# Hundreds of processes are started: each would compile everything anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Rich tracebacks with all local variables take a second of the loop, and hold their objects.
 structlog.configure(

@@ -5,7 +5,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.core import TyperGroup
 
+from app.cli.groups import ListingGroup
+from app.cli.main import find_verbs
 from orchestrator.sdk import Handler
 from orchestrator.settings import ClientSettings, Settings
 from orchestrator.telemetry.metrics import METRICS
@@ -13,6 +16,7 @@ from orchestrator.testing import run_task
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+COMMAND = re.compile(r"(?:^|[\s=`(/])aurea ([a-z][^`#|;&)\n]*)", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -23,6 +27,30 @@ def _code(page: str, language: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files(page: Path) -> None:
     assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_is_one_that_there_is(page: Path) -> None:
+    code = re.findall(r"```(?:sh)?\n.*?```|`[^`\n]+`", page.read_text(), re.DOTALL)
+    commands = [found.split() for text in code for found in COMMAND.findall(text)]
+    assert [" ".join(words) for words in commands if words[0] != "test" and not _is_command(words)] == []
+
+
+def _is_command(words: list[str]) -> bool:
+    """Whether the command line has this verb, with these options."""
+    verb, *rest = words
+    if verb not in find_verbs():
+        return False
+    command = find_verbs()[verb].load()
+    if isinstance(command, ListingGroup) and not (rest and rest[0][0].isalpha()):
+        rest = [command.first, *rest]
+    if isinstance(command, TyperGroup) and rest:
+        name, *rest = rest
+        if name not in command.commands:
+            return False
+        command = command.commands[name]
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return {word.partition("=")[0] for word in rest if word.startswith("--")} <= {*options, "--help"}
 
 
 def test_the_handler_of_the_readme_is_the_one_in_examples() -> None:

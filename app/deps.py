@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from app.access import NEEDED
 from app.audit import note_caller
-from app.tolls import Tolls
+from app.tolls import Tolls, has_paid
 from app.webhooks.register import Register
 from orchestrator.domain import api_key, jws
 from orchestrator.domain.errors import Forbidden, NotConfigured, Unauthorized
@@ -62,7 +62,7 @@ async def authenticate(request: Request) -> Principal:
     try:
         principal = await _identify(request)
     except Unauthorized:
-        if b"authorization" in dict(request.scope["headers"]):  # without one it was charged at the gate
+        if not has_paid(request.scope):
             await desk.tolls.charge_address(desk.runtime, request.scope)
         raise
     note_caller(request, principal)
@@ -84,7 +84,7 @@ async def _identify(request: Request) -> Principal:
     # First, so that an admin token of any shape is good and costs no more than this.
     if desk.token is not None and hmac.compare_digest(sent, desk.token.get_secret_value().encode()):
         return admin(_tenant(headers.get(b"aurea-tenant")))
-    return await _by_shape(desk, sent.decode("latin-1"))
+    return await _by_shape(desk, request, sent.decode("latin-1"))
 
 
 def _check_tenant(request: Request, principal: Principal) -> None:
@@ -94,10 +94,10 @@ def _check_tenant(request: Request, principal: Principal) -> None:
         raise Forbidden(Scope.ADMIN)
 
 
-async def _by_shape(desk: Desk, token: str) -> Principal:
+async def _by_shape(desk: Desk, request: Request, token: str) -> Principal:
     """Return who sent this, which is not the admin token."""
     if token.startswith(api_key.PREFIX):
-        return await desk.identities.identify(token)
+        return await desk.identities.identify(token, lambda: desk.tolls.charge_address(desk.runtime, request.scope))
     if token.startswith(_SUPABASE_KEYS):
         raise Unauthorized(
             "this is a key of Supabase, and of no user: send the access token of one who signed in there"

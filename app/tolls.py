@@ -1,7 +1,8 @@
 """What a request pays before it is served: its address, its principal and its tenant may ask so often a minute.
 
 Who shows a good token pays as that principal and tenant, if they have a limit; everybody else, a wrong token included,
-pays as the address it comes from. Only limits that are set are asked about. `/livez` is free: it says that the process
+pays as the address it comes from. So does an API key that this process has not seen yet, before anybody looks it up.
+Only limits that are set are asked about. `/livez` is free: it says that the process
 lives, and must not depend on who asks how often.
 """
 
@@ -49,6 +50,11 @@ class Tolls:
             rates.append(Rate("tenant", f"tenant:{principal.tenant}", profile.requests_per_minute))
         if rates:
             await _charge(runtime, scope, rates)
+
+
+def has_paid(scope: Scope) -> bool:
+    """Whether a request was charged to its address: where nobody limits addresses, there is nothing to pay."""
+    return "tolls" in scope["state"]
 
 
 async def _charge(runtime: Runtime, scope: Scope, rates: Sequence[Rate]) -> None:

@@ -72,19 +72,20 @@ class Identities:
         self._noted.clear()
         await self._note_use()
 
-    async def identify(self, text: str) -> Principal:
+    async def identify(self, text: str, pay: Callable[[], Awaitable[None]]) -> Principal:
         """Return who sent a key.
 
         Raises Unauthorized, which says no more of a wrong secret than of an unknown id; Unavailable when the stores
-        that know are away.
+        that know are away. `pay` is called before they are asked for a key that this process does not know, and what
+        it raises is raised: so many unknown keys do not make as many lookups.
         """
         presented = parse(text)
         if presented is None:
             raise Unauthorized("this API key is misspelled: copy it again, whole and unchanged")
-        return await self._open(presented)
+        return await self._open(presented, pay)
 
-    async def _open(self, presented: Presented) -> Principal:
-        key = await self._known(presented.id)
+    async def _open(self, presented: Presented, pay: Callable[[], Awaitable[None]]) -> Principal:
+        key = await self._known(presented.id, pay)
         if not opens(presented, key) or key is None:
             raise Unauthorized(_UNKNOWN)
         now = self._runtime.clock.now()
@@ -114,14 +115,17 @@ class Identities:
             if not watched.watchers and self._watched.get(key_id) is watched:
                 del self._watched[key_id]
 
-    async def _known(self, key_id: str) -> ApiKey | None:
+    async def _known(self, key_id: str, pay: Callable[[], Awaitable[None]]) -> ApiKey | None:
         entry = self._entries.get(key_id)
         age = self._age(entry)
-        if entry is None or age >= LONGEST_SECONDS:
-            return await asyncio.shield(self._ask(key_id))
-        if age >= FRESH_SECONDS:
-            self._ask(key_id)
-        return entry.key
+        known = None if entry is None else entry.key
+        if age < LONGEST_SECONDS:
+            if known is not None and age >= FRESH_SECONDS:
+                self._ask(key_id)
+            return known
+        if known is None:
+            await pay()
+        return await asyncio.shield(self._ask(key_id))
 
     def _age(self, entry: _Entry | None) -> float:
         return LONGEST_SECONDS if entry is None else self._runtime.clock.monotonic() - entry.asked_at

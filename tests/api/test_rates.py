@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
 
 from app.tolls import payer
+from orchestrator.domain.api_key import RANDOM_BYTES, mint
 from orchestrator.domain.errors import Unavailable
 from orchestrator.operations.profile import learn
 from tests.api.door import TOKEN, Door, open_door
@@ -73,6 +75,34 @@ async def test_an_address_without_a_good_token_is_limited_everywhere(
         assert answers[-1].headers["ratelimit-policy"] == '"address";q=3;w=60'
         assert codes(await many(door, 5)) == {200: 5}, "a good token passes"
         assert codes(await many(door, 5, "/livez", Authorization="")) == {200: 5}
+
+
+async def test_an_address_over_its_rate_has_no_unknown_key_looked_up_and_keys_in_use_pass(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door(database_url, redis_url, aurea_rate_per_address=3) as door:
+        made = (await door.http.post("/keys", json={"name": "ci", "scopes": ["tasks:read"]})).json()
+        good = {"Authorization": f"Bearer {made['key']}"}
+        assert (await door.http.get("/tasks", headers=good)).status_code == 200
+        looked_up: list[str] = []
+        look = door.runtime.ledger.key
+
+        async def counted(key_id: str) -> Any:
+            looked_up.append(key_id)
+            return await look(key_id)
+
+        monkeypatch.setattr(door.runtime.ledger, "key", counted)
+        unknown = [mint("dev", bytes([number] * RANDOM_BYTES)).text for number in range(12)]
+        answers = [await door.http.get("/tasks", headers={"Authorization": f"Bearer {key}"}) for key in unknown]
+        assert codes(answers) in ({401: 2, 429: 10}, {401: 3, 429: 9})  # one was for the key, when it was new here
+        assert len(looked_up) == codes(answers)[401]
+        looked_up.clear()
+        door.app.state.desk.identities._entries[made["id"]] = replace(
+            door.app.state.desk.identities._entries[made["id"]], asked_at=0
+        )
+        monkeypatch.setattr(door.runtime.rates, "admit", None)  # nobody is asked how often a known key may be looked up
+        assert codes(await many(door, 5, **good)) == {200: 5}
+        assert looked_up == [made["id"]]
 
 
 async def test_without_redis_each_process_counts_alone(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,11 @@ async def test_what_is_no_tenant_is_refused(door: Door, name: str) -> None:
     assert (await door.http.put(f"/tenants/{name}", json={})).status_code == 422
 
 
+async def test_a_name_that_is_too_long_is_told_by_its_length(door: Door) -> None:
+    told = (await door.http.get(f"/tenants/{'a' * 65}")).json()["detail"]
+    assert told.startswith("a name of 65 characters names no tenant")
+
+
 def test_the_command_line_changes_what_is_named_and_leaves_the_rest(httpserver: HTTPServer) -> None:
     before = {**EMPTY, "running": 4, "types": {"greet": {**NONE, "queued": 3}}}
     sent: list[Any] = []
@@ -137,3 +142,16 @@ def test_the_command_line_names_a_tenant_whatever_is_in_its_name(httpserver: HTT
 def test_the_command_line_says_what_it_cannot_read(httpserver: HTTPServer, limit: str) -> None:
     httpserver.expect_request("/tenants/acme", method="GET").respond_with_json({"id": "acme", **EMPTY})
     assert aurea(httpserver, "tenants", "set", "acme", limit).exit_code == 2
+
+
+def test_the_command_line_lists_tenants_a_page_at_a_time(httpserver: HTTPServer) -> None:
+    kept = {"spent_usd": 1.5, "keys": 2, "last_task_at": "2026-11-20T10:00:00Z"}
+    listed = {**EMPTY, "id": "acme", "running": 4, "types": {"draw": NONE, "greet": NONE}, **kept}
+    httpserver.expect_request("/tenants", query_string={"limit": "1"}).respond_with_json(
+        {"items": [listed], "next_cursor": "c-1"}
+    )
+    shown = aurea(httpserver, "tenants", "--limit", "1")
+    assert shown.stdout.rstrip("\n").split("\t") == [
+        "acme", "", "4", "", "", "", "draw greet", "1.5", "2", "2026-11-20T10:00:00Z",
+    ]  # fmt: skip
+    assert "aurea tenants list --cursor c-1" in shown.stderr

@@ -116,6 +116,7 @@ async def test_who_waits_for_money_goes_on_when_the_limit_is_raised(
 async def test_a_limit_raised_before_the_task_is_parked_wakes_it(
     house: House, limit: Callable[[Runtime, float], Awaitable[None]]
 ) -> None:
+    await limit(house.runtime, 0)
     task = await house.submit("gen_content", {"prompt": "otters"})
     (claimed,) = await house.runtime.queue.claim(WorkerId("worker-1"), "default", 1, 60_000)
     await house.runtime.ledger.start([claimed])

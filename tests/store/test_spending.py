@@ -250,11 +250,13 @@ async def test_old_usage_is_forgotten_and_todays_is_not(ledger: PostgresLedger, 
     for _ in range(3):
         await spend(ledger, await reserve(ledger, claim), NANO)
     await pool.execute("update orchestrator_usage set day = day - 31")
-    await pool.execute("update orchestrator_spending set day = day - 31")
+    for counters in ("spending", "type_spending"):
+        await pool.execute(f"update orchestrator_{counters} set day = day - 31")
     held = await reserve(ledger, claim)
     await spend(ledger, held, NANO)
     assert await ledger.forget_usage(held.day - timedelta(days=30), 2) == 2
     assert await ledger.forget_usage(held.day - timedelta(days=30), 2) == 1
     assert await ledger.forget_usage(held.day - timedelta(days=30), 2) == 0
     assert await pool.fetchval("select count(*) from orchestrator_spending") == 2
+    assert await pool.fetchval("select count(*) from orchestrator_type_spending") == 1
     assert [use.cost_nano for use in await ledger.usage_by_model(TENANT)] == [NANO]

@@ -31,8 +31,8 @@ with recursive of_tasks as (
   union
   (select tenant from of_keys where tenant is not null limit $2::integer)
   union
-  select tenant from profiles
-  where tenant > $1::text and (types <> '{}' or coalesce(tasks_per_day, running, queued, requests_per_minute) is not null)
+  select tenant from profiles where tenant > $1::text
+    and (types <> '{}' or coalesce(tasks_per_day, running, queued, requests_per_minute) is not null)
   union
   select tenant from orchestrator_limits where tenant > $1::text and limit_nano is not null
   order by tenant limit $2::integer
@@ -57,13 +57,14 @@ order by n.tenant
 -- The money with it, in one transaction; a new limit is a new measure, as in `set_budget`: people are told again when
 -- it is reached, and who waits for money asks again. The same limit again is none. Locks are taken in the order of all
 -- money: tasks, then counters.
-with changed as materialized (  -- '' is the tenant's whole day; null where there was no limit and is none
-  select type, wanted.limit_nano from (
-    select '' as type, $7::bigint as limit_nano union all select * from unnest($8::text[], $9::bigint[])
-  ) as wanted full join (
-    select type, limit_nano from orchestrator_limits where tenant = $1::text
-  ) as old using (type)
-  where wanted.limit_nano is distinct from old.limit_nano
+with wanted as materialized (  -- '' is the tenant's whole day; what is not named any more has no limit
+  select '' as type, $7::bigint as limit_nano
+  union all
+  select type, w.limit_nano from unnest($8::text[], $9::bigint[]) as w (type, limit_nano)
+  full join (select type from orchestrator_type_budgets where tenant = $1::text) as old using (type)
+), changed as materialized (
+  select w.type from wanted w left join orchestrator_limits old on old.tenant = $1::text and old.type = w.type
+  where w.limit_nano is distinct from old.limit_nano
 ), asleep as materialized (
   select id from orchestrator_tasks t
   where t.tenant = $1::text and t.awaits_money and t.status = 'waiting'
@@ -81,13 +82,14 @@ with changed as materialized (  -- '' is the tenant's whole day; null where ther
   from changed c where s.type = c.type and s.tenant = $1::text and s.day = (now() at time zone 'utc')::date
     and (select count(*) from anew) >= 0
 ), money as (
-  insert into orchestrator_budgets as b (tenant, limit_nano)
-  select $1::text, limit_nano from changed where type = ''
+  insert into orchestrator_budgets as b (tenant, limit_nano) values ($1::text, $7::bigint)
   on conflict (tenant) do update set limit_nano = excluded.limit_nano, changed_at = now()
+  where b.limit_nano is distinct from excluded.limit_nano
 ), typed_money as (
   insert into orchestrator_type_budgets as b (tenant, type, limit_nano)
-  select $1::text, type, limit_nano from changed where type > ''
+  select $1::text, type, limit_nano from wanted where type > '' order by type
   on conflict (tenant, type) do update set limit_nano = excluded.limit_nano, changed_at = now()
+  where b.limit_nano is distinct from excluded.limit_nano
 )
 insert into profiles as p (tenant, tasks_per_day, running, queued, requests_per_minute, types)
 values ($1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::jsonb)

@@ -50,6 +50,7 @@ NEEDED: Mapping[str, Scope] = {
     "subscriptions_test": Scope.HOOKS_WRITE,
     "callbacks_rotate": Scope.HOOKS_WRITE,
     "audit_list": Scope.AUDIT_READ,
+    "tenants_list": Scope.ADMIN,
     "tenants_show": Scope.ADMIN,
     "tenants_set": Scope.ADMIN,
     "workers_list": Scope.SYSTEM_READ,

@@ -125,15 +125,17 @@ def _particulars(error: AureaError) -> dict[str, Any]:
                 "dependency": error.dependency,
                 "retry_after_seconds": error.retry_after_seconds,
             }
+        case errors.QuotaExceeded() | errors.RateLimited() | errors.QueueFull():
+            return {**_limit(error), "retry_after_seconds": error.retry_after_seconds}
+    return {}
+
+
+def _limit(error: AureaError) -> dict[str, Any]:
+    match error:
         case errors.QuotaExceeded():
-            return {
-                "limit": error.limit,
-                "most": error.most,
-                "task_type": error.type_name,
-                "retry_after_seconds": error.retry_after_seconds,
-            }
-        case errors.QueueFull() | errors.RateLimited():
-            return {"retry_after_seconds": error.retry_after_seconds}
+            return {"limit": error.limit, "most": error.most, "task_type": error.type_name}
+        case errors.RateLimited():
+            return {"limit": "requests_per_minute", "most": error.per_minute, "whose": error.whose}
     return {}
 
 

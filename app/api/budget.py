@@ -13,7 +13,7 @@ from app.openapi import Body
 from app.render import answer
 from app.request_body import read_json
 from orchestrator.domain.errors import Forbidden
-from orchestrator.domain.money import ModelUse, to_usd
+from orchestrator.domain.money import ModelUse, Standing, to_usd
 from orchestrator.domain.principal import Principal, Scope
 from orchestrator.operations import budget
 from orchestrator.operations.budget import Account
@@ -38,8 +38,9 @@ class NewLimit(BaseModel):
 async def show(principal: PrincipalOf, runtime: RuntimeOf) -> Response:
     """Show today's money of the tenant: spent, reserved for calls under way, the limit, and each model's part of it.
 
-    A day begins at midnight UTC. `system` is the same for all tenants together, and is shown to admins alone.
-    A call is refused that could overrun either limit, or the one that its own task was given.
+    A day begins at midnight UTC. `types` are those of its tasks that cost something today or have a limit of their own.
+    `system` is the same for all tenants together, and is shown to admins alone.
+    A call is refused that could overrun any of these limits, or the one that its own task was given.
     """
     return await _shown(runtime, principal)
 
@@ -73,18 +74,21 @@ async def _shown(runtime: Runtime, principal: Principal) -> Response:
             "day": today.day,
             "resets_at": today.resets_at,
             **_account(today.tenant),
+            "types": [{"type": each.type, **_sums(each)} for each in today.types],
             "system": None if today.system is None else _account(today.system),
         }
     )
 
 
 def _account(account: Account) -> dict[str, object]:
-    standing = account.standing
+    return {**_sums(account.standing), "models": [_model(use) for use in account.models]}
+
+
+def _sums(standing: Standing) -> dict[str, object]:
     return {
         "spent_usd": to_usd(standing.spent_nano),
         "reserved_usd": to_usd(standing.reserved_nano),
         "limit_usd": None if standing.limit_nano is None else to_usd(standing.limit_nano),
-        "models": [_model(use) for use in account.models],
     }
 
 

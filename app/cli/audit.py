@@ -9,7 +9,7 @@ import typer
 from app.cli.arguments import AsJson, Cursor
 from app.cli.client import Api, open_api
 from app.cli.groups import ListingGroup
-from app.cli.screen import answers, complain, plain, print_json
+from app.cli.screen import answers, complain, note, plain, print_json
 from app.cli.tables import Column, ago, print_page
 from orchestrator.domain.audit import Broken, Head, followed
 
@@ -72,8 +72,8 @@ def list_lines(
 def verify(noted: Noted = None, tenant: OfTenant = None, as_json: AsJson = False) -> None:
     """Read every line of the tenant and check that none was altered, taken out or put in; exit 1 at the first that was.
 
-    Prints the head of the trail. Note it somewhere else: with --head a later run sees also that nothing was taken off
-    the end, or written anew from some line on.
+    Prints the head of the trail, alone on standard output. Note it somewhere else: with --head a later run sees also
+    that nothing was taken off the end, or written anew from some line on.
     """
     heads = [_read_head(text) for text in noted or ()]
     head = Head(0, "")
@@ -88,9 +88,10 @@ def verify(noted: Noted = None, tenant: OfTenant = None, as_json: AsJson = False
     if as_json:
         print_json({"intact": True, "lines": head.number, "head": _spell(head)})
     elif head.number:
-        answers().print(f"{head.number} lines are as they were written; the head is\n{_spell(head)}")
+        note(f"{head.number} lines are as they were written; the head is")
+        answers().print(_spell(head))
     else:
-        answers().print("there are no lines yet")
+        note("there are no lines yet")
 
 
 def _lines(api: Api) -> Iterator[dict[str, Any]]:

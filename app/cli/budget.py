@@ -35,13 +35,14 @@ WholeSystem = Annotated[bool, typer.Option("--system", help="The limit of all te
 
 @verbs.command()
 def show(as_json: AsJson = False) -> None:
-    """Show today's money: spent, reserved for calls under way, the limit, and each model's part."""
+    """Show today's money: spent, reserved for calls under way, the limit, and the parts of models and types."""
     budget = open_api().get("/budget")
     if as_json:
         print_json(budget)
         return
-    accounts = [(budget["tenant"], budget), ("system", budget["system"])]
-    print_table([row for whose, account in accounts if account for row in _rows(whose, account)], BUDGET)
+    types = [{**sums, "whose": f"{budget['tenant']}: {sums['type']}"} for sums in budget["types"]]
+    of_system = _rows("system", budget["system"]) if budget["system"] else ()
+    print_table([*_rows(budget["tenant"], budget), *types, *of_system], BUDGET)
     note(f"a new day begins {ago(budget['resets_at'])}, at midnight UTC")
 
 

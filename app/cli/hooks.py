@@ -7,7 +7,7 @@ import typer
 from app.cli.arguments import AsJson, Cursor, Limit
 from app.cli.client import at, open_api
 from app.cli.groups import ListingGroup
-from app.cli.screen import answers, print_json
+from app.cli.submit import print_created
 from app.cli.tables import Column, ago, print_page, print_record, to_the_second
 
 verbs = typer.Typer(name="hooks", cls=ListingGroup, help="See what came by webhooks. Without a verb: list.")
@@ -58,7 +58,4 @@ def show(delivery_id: DeliveryIdArgument, as_json: AsJson = False) -> None:
 def redeliver(delivery_id: DeliveryIdArgument, as_json: AsJson = False) -> None:
     """Process a delivery again, by the rules of today; every call makes a new task."""
     task, _ = open_api().post(at("deliveries", delivery_id, "redeliver"))
-    if as_json:
-        print_json(task)
-    else:
-        answers().print(task["id"])
+    print_created(task, as_json)

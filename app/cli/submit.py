@@ -1,5 +1,6 @@
 """`aurea submit`: create a task, and wait for it or watch it if asked to."""
 
+from math import ceil
 from typing import Annotated, Any
 
 import orjson
@@ -18,6 +19,13 @@ verbs = typer.Typer()
 Payload = Annotated[str | None, typer.Option(metavar="JSON|@FILE|-", help="The payload: JSON, a file, or - for stdin.")]
 Priority = Annotated[int | None, typer.Option(min=0, max=9, help="0 is the most urgent, 9 the least; default 5.")]
 Key = Annotated[str | None, typer.Option(help="Idempotency key: the same key gives the same task.")]
+KeyLifetime = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPAN|until_final|forever",
+        help="For how long the key gives the same task: 1h30m, until the task has ended, or, without this, for ever.",
+    ),
+]
 Delay = Annotated[str | None, typer.Option(metavar="SPAN", help="Start no sooner than in 10s, 5m, 1h30m, 2d.")]
 Queue = Annotated[str | None, typer.Option(help="The queue to stand in.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; may be repeated.")]
@@ -34,6 +42,7 @@ def submit(
     payload: Payload = None,
     priority: Priority = None,
     key: Key = None,
+    key_lifetime: KeyLifetime = None,
     delay: Delay = None,
     queue: Queue = None,
     tag: Tags = None,
@@ -52,6 +61,7 @@ def submit(
         "payload": None if payload is None else orjson.Fragment(read_payload(payload)),
         "priority": priority,
         "idempotency_key": key,
+        "key_lifetime": _read_lifetime(key, key_lifetime),
         "delay_seconds": None if delay is None else read_span(delay),
         "queue": queue,
         "tags": read_tags(tag or ()) or None,
@@ -63,13 +73,20 @@ def submit(
     task, headers = api.post("/tasks", {name: value for name, value in request.items() if value is not None})
     if headers.get("Idempotent-Replayed"):
         note(f"the key {key!r} was used before: this is the task of that time")
-    if follow_it:
+    if follow_it or wait:
         _tell_id(task, as_json)
-        raise typer.Exit(follow(api, task["id"], narration(as_json=as_json)))
-    if wait:
-        _tell_id(task, as_json)
-        raise typer.Exit(_wait(api, task["id"], as_json))
-    _print_created(task, as_json)
+        told = _wait(api, task["id"], as_json) if wait else follow(api, task["id"], narration(as_json=as_json))
+        raise typer.Exit(told)
+    print_created(task, as_json)
+
+
+def _read_lifetime(key: str | None, text: str | None) -> str | int | None:
+    """In whole seconds, as the API takes it, and never shorter than it was meant."""
+    if text is None:
+        return None
+    if key is None:
+        raise typer.BadParameter("--key-lifetime is that of a key: give --key as well")
+    return text if text in ("until_final", "forever") else ceil(read_span(text))
 
 
 def _wait(api: Api, task_id: str, as_json: bool) -> Verdict:
@@ -85,7 +102,7 @@ def _tell_id(task: dict[str, Any], as_json: bool) -> None:
         note(f"task {task['id']} is {task['status']}")
 
 
-def _print_created(task: dict[str, Any], as_json: bool) -> None:
+def print_created(task: dict[str, Any], as_json: bool) -> None:
     """The id alone is the answer, so that `id=$(aurea submit ...)` works."""
     if as_json:
         print_json(task)

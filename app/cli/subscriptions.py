@@ -151,6 +151,8 @@ def try_out(wanted: Id, as_json: AsJson = False) -> None:
         print_json(delivery)
     else:
         answers().print(plain(delivery["id"]))
+        if answers().is_terminal:
+            note(f"the delivery is on its way; what was answered: aurea subscriptions deliveries {plain(wanted)}")
 
 
 @verbs.command("secret")

@@ -5,15 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.arguments import AsJson
+from app.cli.arguments import AsJson, Cursor, Limit
 from app.cli.client import at, open_api
+from app.cli.groups import ListingGroup
 from app.cli.screen import print_json
-from app.cli.tables import Column, print_table
+from app.cli.tables import Column, ago, print_page, print_table, usd
 
-verbs = typer.Typer(name="tenants", help="See and set the limits of a tenant.", no_args_is_help=True)
+verbs = typer.Typer(
+    name="tenants", cls=ListingGroup, help="See tenants, and set what each may use. Without a verb: list."
+)
 
-_OF_TASKS = ("tasks_per_day", "running", "queued")
-_LIMITS = (*_OF_TASKS, "usd_per_day", "requests_per_minute")
+_OF_TYPES = ("tasks_per_day", "running", "queued", "usd_per_day")
+_LIMITS = (*_OF_TYPES, "requests_per_minute")
 _COLUMNS = (
     Column("WHOSE", "whose"),
     Column("TASKS/DAY", "tasks_per_day"),
@@ -22,15 +25,30 @@ _COLUMNS = (
     Column("USD/DAY", "usd_per_day"),
     Column("REQUESTS/MIN", "requests_per_minute"),
 )
+_LISTED = (
+    Column("TENANT", "id"),
+    *_COLUMNS[1:],
+    Column("LIMITED TYPES", "types", lambda types: " ".join(types), yields=True, spell=lambda types: " ".join(types)),
+    Column("SPENT TODAY", "spent_usd", usd),
+    Column("KEYS", "keys"),
+    Column("LAST TASK", "last_task_at", ago),
+)
 Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Its name.")]
 Limits = Annotated[
     list[str],
     typer.Argument(
         metavar="LIMIT=NUMBER...",
         help="tasks_per_day, running, queued, usd_per_day, requests_per_minute; of one type of its tasks TYPE.running "
-        "and so on. `none` takes a limit away; those not named stay.",
+        "and so on, but for requests_per_minute. `none` takes a limit away; those not named stay.",
     ),
 ]
+
+
+@verbs.command("list")
+def list_tenants(limit: Limit = 50, cursor: Cursor = None, as_json: AsJson = False) -> None:
+    """List tenants that have limits, API keys or tasks that are kept. An empty place is no limit."""
+    page = open_api().get("/tenants", {"limit": limit, "cursor": cursor})
+    print_page(page, _LISTED, as_json=as_json, empty="no tenants", more="aurea tenants list")
 
 
 @verbs.command()
@@ -52,7 +70,7 @@ def set_limits(tenant: Tenant, limits: Limits, as_json: AsJson = False) -> None:
 def _change(wanted: dict[str, Any], limit: str) -> None:
     path, _, text = limit.partition("=")
     type_name, _, name = path.rpartition(".")
-    known = _OF_TASKS if type_name else _LIMITS
+    known = _OF_TYPES if type_name else _LIMITS
     if name not in known:
         raise typer.BadParameter(f"{path!r} is no limit: there are {', '.join(known)}")
     holder = wanted["types"].setdefault(type_name, {}) if type_name else wanted

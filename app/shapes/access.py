@@ -17,10 +17,17 @@ class ModelUse(BaseModel):
     spent_usd: float
 
 
-class Account(BaseModel):
+class Sums(BaseModel):
     spent_usd: float
     reserved_usd: float = Field(description="Set aside for calls under way.")
     limit_usd: float | None = Field(description="Null for none.")
+
+
+class MoneyOfType(Sums):
+    type: str
+
+
+class Account(Sums):
     models: list[ModelUse] = Field(description="The dearest first.")
 
 
@@ -28,6 +35,7 @@ class Budget(Account):
     tenant: str
     day: date
     resets_at: datetime
+    types: list[MoneyOfType] = Field(description="Of its tasks: what costs something today or has a limit, by type.")
     system: Account | None = Field(description="Of all tenants together; null for who is not an admin.")
 
 
@@ -79,6 +87,7 @@ class LimitsOfType(BaseModel):
     tasks_per_day: int | None
     running: int | None
     queued: int | None
+    usd_per_day: float | None
 
 
 class Tenant(LimitsOfType):
@@ -89,3 +98,9 @@ class Tenant(LimitsOfType):
     usd_per_day: float | None = Field(description="For models; the same limit as in /budget.")
     requests_per_minute: int | None
     types: dict[str, LimitsOfType] = Field(description="Limits of single types of its tasks, beside those above.")
+
+
+class ListedTenant(Tenant):
+    spent_usd: float = Field(description="Today (UTC), on models.")
+    keys: int = Field(description="API keys that are good now.")
+    last_task_at: datetime | None = Field(description="When the newest task that is kept was created.")

@@ -43,7 +43,11 @@ class Register:
         """
         source = self.sources.get(name)
         if source is None and self.is_whole:
-            raise NotFound(f"no webhook source is called {name[:64]!r}; built in are: {', '.join(sorted(BUILT_IN))}")
+            built_in = ", ".join(sorted(BUILT_IN))
+            raise NotFound(
+                f"no webhook source is called {name[:64]!r}: it is none of the built-in ones ({built_in}), and none "
+                "that this system's [[sources]] declare"
+            )
         if source is None:
             raise NotConfigured("AUREA_WEBHOOK_RULES", "to a file whose [[sources]] can be used: see `aurea check`")
         return source

@@ -23,7 +23,8 @@ HIGHEST_ID = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 """Below and above every task's."""
 DEFAULT_TENANT = Tenant("default")
 _TAIL_BITS = 74
-_TENANT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}")
+_LONGEST_TENANT = 64
+_TENANT = re.compile(rf"(?!\.{{1,2}}$)[A-Za-z0-9_.-]{{1,{_LONGEST_TENANT}}}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -53,7 +54,8 @@ def parse_tenant(text: str, pointer: str) -> Tenant:
     """
     if not is_tenant(text):
         fix = "a tenant's name has 1 to 64 of the characters A-Z a-z 0-9 _ . -"
-        raise InvalidInput(f"{text[:64]!r} names no tenant: {fix}", [Issue(pointer, fix)])
+        shown = repr(text) if len(text) <= _LONGEST_TENANT else f"a name of {len(text)} characters"
+        raise InvalidInput(f"{shown} names no tenant: {fix}", [Issue(pointer, fix)])
     return Tenant(text)
 
 

@@ -3,7 +3,8 @@
 Inside the system an amount is a whole number of nano-dollars, so that sums are exact; dollars as floats are for people.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ class Reservation:
     """A UUID; the call's row in `orchestrator_usage` gets the same."""
     task_id: TaskId
     tenant: Tenant
+    type: str
     fence: Fence
     provider: str
     model: str
@@ -39,6 +41,8 @@ class Ask:
     """A UUID; the reservation gets the same."""
     task_id: TaskId
     tenant: Tenant
+    type: str
+    """The task's; its tenant may have a limit for it."""
     fence: Fence
     provider: str
     model: str
@@ -48,9 +52,8 @@ class Ask:
 
     def granted(self, day: date) -> Reservation:
         """Return what it becomes when it is granted."""
-        return Reservation(
-            self.id, self.task_id, self.tenant, self.fence, self.provider, self.model, self.amount_nano, day
-        )
+        whose = (self.task_id, self.tenant, self.type, self.fence)
+        return Reservation(self.id, *whose, self.provider, self.model, self.amount_nano, day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Standing:
 
     scope: MoneyScope
     tenant: Tenant | None
-    """Whose day or task it limits; None: the day of the whole system."""
+    """Whose day, type or task it limits; None: the day of the whole system."""
     day: date
     spent_nano: int
     reserved_nano: int
@@ -85,6 +88,8 @@ class Standing:
     """None: nothing is limited."""
     warned: int = 0
     """The percentage that people were told of today; 0 for none."""
+    type: str | None = None
+    """Whose limit it is, if it is that of a type of the tenant's tasks."""
 
     @property
     def resets_at(self) -> datetime | None:
@@ -100,7 +105,16 @@ class Standing:
             reserved_usd=to_usd(self.reserved_nano),
             asked_usd=to_usd(asked_nano),
             resets_at=self.resets_at,
+            task_type=self.type,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DayLimits:
+    """What a tenant may spend in a day in nano-dollars, and of that on single types of its tasks. None: no limit."""
+
+    nano: int | None = None
+    by_type: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
-"""A tenant's profile: how much of the system it may use.
+"""A tenant's profile: how much of the system it may use; and the tenant as the list of all shows it.
 
 A limit that is None does not bind. Those of a type of task bind beside those of the tenant, never instead of them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, time, timedelta
 
 from orchestrator.domain.ids import Tenant
+from orchestrator.domain.money import DayLimits, to_usd
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """Before any profile was set."""
@@ -59,9 +60,33 @@ class Profile:
 _UNBOUND = Bounds()
 
 
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """What there is of a tenant."""
+
+    profile: Profile
+    money: DayLimits
+    spent_nano: int
+    """Today, on models."""
+    keys: int
+    """API keys that open something."""
+    last_task_at: datetime | None
+    """When the newest task that is kept was created."""
+
+
 def types_of(document: Mapping[str, Mapping[str, int | None]]) -> dict[str, Bounds]:
     """Return what `Profile.types` was before it was written as JSON."""
     return {name: Bounds(**bounds) for name, bounds in document.items()}
+
+
+def spelled(profile: Profile, money: DayLimits) -> dict[str, int | float]:
+    """Return the limits that are set by the names that the command line has for them."""
+    own = {**asdict(profile.bounds), "requests_per_minute": profile.requests_per_minute}
+    of_types = {f"{kind}.{name}": most for kind, own in profile.types.items() for name, most in asdict(own).items()}
+    dollars = {f"{kind}.usd_per_day": to_usd(nano) for kind, nano in money.by_type.items()}
+    whole = None if money.nano is None else to_usd(money.nano)
+    every = {**own, "usd_per_day": whole, **of_types, **dollars}
+    return {name: most for name, most in every.items() if most is not None}
 
 
 def owner_of(tenant: Tenant, type_name: str) -> str:

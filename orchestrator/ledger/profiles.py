@@ -7,7 +7,8 @@ import asyncpg
 import orjson
 
 from orchestrator.domain.ids import TaskId, Tenant
-from orchestrator.domain.profile import Bounds, Profile, types_of
+from orchestrator.domain.money import DayLimits
+from orchestrator.domain.profile import Bounds, Profile, Tenancy, types_of
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.statements import load
 
@@ -23,14 +24,22 @@ class Profiles:
         rows = await self._database.rows(_SQL["profiles_since"], moment)
         return [_read(row["tenant"], row) for row in rows], max((row["changed_at"] for row in rows), default=moment)
 
-    async def profile_of(self, tenant: Tenant) -> tuple[Profile, int | None]:
-        """Return a tenant's profile, empty when none was set, and what it may spend in a day, in nano-dollars."""
+    async def profile_of(self, tenant: Tenant) -> tuple[Profile, DayLimits]:
+        """Return a tenant's profile, empty when none was set, and what it may spend in a day."""
         row = await self._database.row(_SQL["profile_of"], tenant)
         assert row is not None  # noqa: S101 - one row, whatever is set
-        return _read(tenant, row), row["limit_nano"]
+        return _read(tenant, row), _money_of(row)
 
-    async def set_profile(self, profile: Profile, limit_nano: int | None) -> None:
-        """Set all of a tenant's limits, and its budget with them."""
+    async def tenants(self, after: str, limit: int) -> list[Tenancy]:
+        """Return tenants behind a name: those with limits, with keys, or with tasks that are kept."""
+        rows = await self._database.rows(_SQL["tenants"], after, limit)
+        return [
+            Tenancy(_read(row["tenant"], row), _money_of(row), row["spent_nano"], row["keys"], row["last_task_at"])
+            for row in rows
+        ]
+
+    async def set_profile(self, profile: Profile, money: DayLimits) -> None:
+        """Set all of a tenant's limits, and its budgets with them."""
         await self._database.change(
             _SQL["set_profile"],
             profile.tenant,
@@ -39,7 +48,9 @@ class Profiles:
             profile.bounds.queued,
             profile.requests_per_minute,
             orjson.dumps(profile.types).decode(),
-            limit_nano,
+            money.nano,
+            list(money.by_type),
+            list(money.by_type.values()),
         )
 
     async def created_since(self, tenant: Tenant, first: TaskId) -> Mapping[str, int]:
@@ -64,3 +75,7 @@ def _read(tenant: str, row: asyncpg.Record) -> Profile:
         requests_per_minute=row["requests_per_minute"],
         types=types_of(orjson.loads(row["types"] or "{}")),
     )
+
+
+def _money_of(row: asyncpg.Record) -> DayLimits:
+    return DayLimits(row["limit_nano"], orjson.loads(row["type_limits"] or "{}"))

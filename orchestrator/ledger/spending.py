@@ -39,7 +39,7 @@ class Spending:
             if left:
                 # What was refused before them leaves room for them; or they are the first of their day; or an earlier
                 # try of them was granted this moment. Each round answers one at least, once the day is there.
-                await self._database.change(_SQL["open_days"], [ask.tenant for ask in left])
+                await self._database.change(_SQL["open_days"], [ask.tenant for ask in left], [ask.type for ask in left])
         return [answers[ask.id] for ask in asks]
 
     async def spend(self, spends: Sequence[Spend], *, day_limit_nano: int) -> tuple[set[str], list[Standing]]:
@@ -61,7 +61,12 @@ class Spending:
 
     async def note_warning(self, standing: Standing, percentage: int) -> bool:
         """Note that people are told of this; False when they were told of as much today."""
-        noted = await self._database.value(_SQL["note_warning"], standing.tenant or _SYSTEM, standing.day, percentage)
+        whose = standing.tenant or _SYSTEM
+        if standing.type is None:
+            noted = await self._database.value(_SQL["note_warning"], whose, standing.day, percentage)
+        else:
+            told = (whose, standing.type, standing.day, percentage)
+            noted = await self._database.value(_SQL["note_warning_of_type"], *told)
         return noted is True
 
     async def standing(self, tenant: Tenant | None, *, day_limit_nano: int) -> Standing:
@@ -69,6 +74,14 @@ class Spending:
         database = self._database if tenant is None else self._database.of(tenant)
         (row,) = await database.rows(_SQL["standing"], tenant or _SYSTEM, day_limit_nano)
         return _standing_of(row)
+
+    async def standings_by_type(self, tenant: Tenant) -> list[Standing]:
+        """Return how today stands of each type of a tenant's tasks that has a limit or cost something, dearest first.
+
+        What a version that counted no types reserved and spent is in none of the sums.
+        """
+        rows = await self._database.of(tenant).rows(_SQL["standings_by_type"], tenant)
+        return [_standing_of(row) for row in rows]
 
     async def usage_by_model(self, tenant: Tenant | None) -> list[ModelUse]:
         """Return what a tenant's calls of today came to by model, or everybody's; the dearest first."""
@@ -105,6 +118,7 @@ def _told(spends: Sequence[Spend]) -> tuple[list[object], ...]:
         [spend.reservation.id for spend in spends],
         [spend.reservation.task_id for spend in spends],
         [spend.reservation.tenant for spend in spends],
+        [spend.reservation.type for spend in spends],
         [spend.reservation.fence for spend in spends],
         [spend.reservation.provider for spend in spends],
         [spend.reservation.model for spend in spends],
@@ -134,4 +148,4 @@ def _answer(ask: Ask, row: asyncpg.Record) -> Reservation | Standing | None:
 def _standing_of(row: asyncpg.Record) -> Standing:
     tenant = None if row["scope"] == "day" else Tenant(row["tenant"])
     amounts = (row["spent_nano"], row["reserved_nano"], row["limit_nano"], row["warned"])
-    return Standing(row["scope"], tenant, row["day"], *amounts)
+    return Standing(row["scope"], tenant, row["day"], *amounts, row["type"] if row["scope"] == "type" else None)

@@ -32,6 +32,8 @@ class Budget:
     day: date
     resets_at: datetime
     tenant: Account
+    types: list[Standing]
+    """Of the types of the tenant's tasks that have a limit, or cost something; the dearest first."""
     system: Account | None
     """Of the whole system, for who may see that."""
 
@@ -49,6 +51,7 @@ async def read(runtime: Runtime, tenant: Tenant, *, whole: bool) -> Budget:
         day=own.standing.day,
         resets_at=next_day_at(own.standing.day),
         tenant=own,
+        types=await runtime.ledger.standings_by_type(tenant),
         system=await _account(runtime, None) if whole else None,
     )
 

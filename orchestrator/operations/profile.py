@@ -5,15 +5,17 @@ Redis are for one that starts while Postgres is away. A process that cannot look
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import structlog
 
-from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.ids import Tenant
-from orchestrator.domain.money import to_nano, to_usd
-from orchestrator.domain.profile import BEGINNING, Bounds, Profile, types_of
+from orchestrator.domain.errors import Unavailable, UnknownType
+from orchestrator.domain.ids import Tenant, is_tenant
+from orchestrator.domain.money import DayLimits, to_nano
+from orchestrator.domain.profile import BEGINNING, Bounds, Profile, Tenancy, spelled, types_of
+from orchestrator.operations.paging import Page, open_cursor, page_of
 from orchestrator.operations.quota import forget
 from orchestrator.runtime import Runtime
 
@@ -22,24 +24,38 @@ _log = structlog.get_logger("orchestrator.profile")
 _EVERY_SECONDS = 3.0
 
 
-async def read(runtime: Runtime, tenant: Tenant) -> tuple[Profile, float | None]:
-    """Return a tenant's limits, and what it may spend in a day in dollars. Raises Unavailable."""
-    profile, limit_nano = await runtime.ledger.profile_of(tenant)
-    return profile, None if limit_nano is None else to_usd(limit_nano)
+async def read(runtime: Runtime, tenant: Tenant) -> tuple[Profile, DayLimits]:
+    """Return a tenant's limits, and what it may spend in a day. Raises Unavailable."""
+    return await runtime.ledger.profile_of(tenant)
 
 
-async def set_profile(runtime: Runtime, profile: Profile, usd_per_day: float | None) -> None:
-    """Set all limits of a tenant; the other processes know within five seconds. Raises Unavailable.
+async def page(runtime: Runtime, cursor: str | None, limit: int) -> Page[Tenancy]:
+    """Return tenants by name: those with limits, keys or tasks that are kept. Raises InvalidCursor or Unavailable."""
+    found = await runtime.ledger.tenants(open_cursor(cursor, _name) or "", limit + 1)
+    return page_of(found, limit, lambda each: each.profile.tenant)
 
+
+async def set_profile(
+    runtime: Runtime, profile: Profile, usd_per_day: float | None, usd_of_types: Mapping[str, float] | None = None
+) -> DayLimits:
+    """Set all limits of a tenant, and return its money; the other processes know within five seconds.
+
+    Raises Unavailable.
+
+    Raises UnknownType for a limit of a type that no handler here has, unless the tenant has limits for it already.
     What was accepted before stays; what runs is not stopped. A crash half-way leaves all of it set, or none.
     """
-    await runtime.ledger.set_profile(profile, None if usd_per_day is None else to_nano(usd_per_day))
-    _log.info("profile_set", tenant=profile.tenant, usd_per_day=usd_per_day)
+    of_types = {name: to_nano(usd) for name, usd in (usd_of_types or {}).items()}
+    money = DayLimits(None if usd_per_day is None else to_nano(usd_per_day), of_types)
+    await _check_types(runtime, profile.tenant, {*profile.types, *of_types})
+    await runtime.ledger.set_profile(profile, money)
+    _log.info("profile_set", tenant=profile.tenant, limits=spelled(profile, money))
     await learn(runtime)
     try:
         await runtime.queue.bound(ceilings(runtime))
     except Unavailable as away:  # the chore of limits says it again
         _log.warning("ceilings_deferred", reason=str(away))
+    return money
 
 
 async def learn(runtime: Runtime) -> None:
@@ -89,6 +105,24 @@ def ceilings(runtime: Runtime) -> dict[str, int]:
     """How many tasks may run at once, by owner, as far as this process knows."""
     every = runtime.profiles.by_tenant.values()
     return {owner: most for profile in every for owner, most in profile.ceilings.items()}
+
+
+async def _check_types(runtime: Runtime, tenant: Tenant, names: set[str]) -> None:
+    """A slip would limit nothing, and nobody would notice."""
+    known = runtime.handlers.known()
+    if unknown := sorted(names.difference(known)):
+        profile, money = await runtime.ledger.profile_of(tenant)
+        for name in unknown:
+            if name not in profile.types and name not in money.by_type:
+                place = name.replace("~", "~0").replace("/", "~1")
+                raise UnknownType(name, known, f"/types/{place}")
+
+
+def _name(text: str) -> str:
+    """Raises ValueError."""
+    if not is_tenant(text):
+        raise ValueError(text)
+    return text
 
 
 def _note(runtime: Runtime, profiles: list[Profile]) -> None:

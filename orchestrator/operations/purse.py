@@ -57,7 +57,7 @@ class Purse:
     async def reserve(
         self, claim: Claim, provider: str, model: str, amount_nano: int, task_limit_nano: int | None = None
     ) -> Reservation:
-        """Set the worst case of a call aside, against the day, the tenant's day and the task's own limit, or none.
+        """Set the worst case of a call aside, against the day, the tenant's, its type's and the task's limit, or none.
 
         Raises BudgetExceeded with the figures, LeaseLost, and NotConfigured in a worker without Postgres. Waits while
         Postgres is away. What a cancelled call had set aside is given back.
@@ -65,7 +65,8 @@ class Purse:
         if self._runtime.standby.isolated:
             raise NotConfigured("DATABASE_URL", "for this worker: the budget of models is kept in Postgres")
         entry, reservation_id = claim.entry, str(self._runtime.clock.task_id())
-        ask = Ask(reservation_id, entry.id, entry.tenant, claim.fence, provider, model, amount_nano, task_limit_nano)
+        whose = (entry.id, entry.tenant, entry.type, claim.fence)
+        ask = Ask(reservation_id, *whose, provider, model, amount_nano, task_limit_nano)
         pause = 0.0
         while (answer := await self._answer(ask)) is None:
             await asyncio.sleep(pause)
@@ -134,7 +135,7 @@ class Purse:
 
     async def _warn(self, standings: Iterable[Standing], *, refused: bool = False) -> None:
         """Tell people, once a day each, that a limit is nearly reached and that it is."""
-        for standing in {(each.scope, each.tenant, each.day): each for each in standings}.values():
+        for standing in {(each.scope, each.tenant, each.type, each.day): each for each in standings}.values():
             percentage = _percentage(standing, refused)
             if percentage <= standing.warned or standing.scope == "task":
                 continue
@@ -143,12 +144,17 @@ class Purse:
                     continue
             except Unavailable:
                 continue  # the next call tells
-            whose = "the system" if standing.tenant is None else f"the tenant {standing.tenant}"
+            whose = _name(standing)
             used, limit = to_usd(standing.spent_nano), to_usd(standing.limit_nano or 0)
             _log.warning("budget_used", whose=whose, percentage=percentage, spent_usd=used, limit_usd=limit)
             state = "are spent" if percentage == _ALL else f"are spent to {_NEARLY} %"
             told = BudgetUsed(f"the ${limit:,.2f} of {whose} for today {state}")
             self._runtime.reports.send(told, percentage=str(percentage))
+
+
+def _name(standing: Standing) -> str:
+    whose = "the system" if standing.tenant is None else f"the tenant {standing.tenant}"
+    return whose if standing.type is None else f"{whose}'s tasks of type {standing.type}"
 
 
 def _percentage(standing: Standing, refused: bool) -> int:

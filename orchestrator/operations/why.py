@@ -85,6 +85,8 @@ def _held(task: Task, owner: str, profile: Profile | None) -> str:
     of_type = owner != task.tenant
     whose = f"the tenant's type {task.type!r}" if of_type else "the tenant"
     bounds = None if profile is None else profile.of_type(task.type) if of_type else profile.bounds
+    if bounds is not None and bounds.running == 0:
+        return f"{whose} may run none, its limit `running` is 0; this task comes in its order when that is raised"
     most = "all that it may" if bounds is None or bounds.running is None else f"its {bounds.running}"
     return f"{whose} runs {most} at once; this task comes in its order when one of them ends"
 

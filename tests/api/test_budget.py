@@ -93,8 +93,10 @@ async def test_today_is_shown_by_model_and_for_the_system(door: Door, running: C
     assert shown["resets_at"].endswith("T00:00:00Z")
     assert set(shown) == set(shapes.Budget.model_fields)
     assert {name: shown[name] for name in figures} == figures
+    assert shown["types"] == [{"type": "greet", "spent_usd": 0.25, "reserved_usd": 2.0, "limit_usd": None}]
     assert (shown["tenant"], shown["limit_usd"], shown["system"]) == ("default", None, {**figures, "limit_usd": 25.0})
     other = (await door.http.get("/budget", headers={"Aurea-Tenant": "other"})).json()
+    assert other["types"] == []
     assert (other["spent_usd"], other["models"], other["system"]["spent_usd"]) == (0.0, [], 0.25)
 
 
@@ -144,6 +146,10 @@ async def test_over_the_limit_is_refused_for_good_with_the_figures(door: Door, r
     with pytest.raises(BudgetExceeded) as refused:
         await reserve(door, running, 0.5, task_limit_nano=2 * NANO)
     assert (refused.value.scope, refused.value.resets_at) == ("task", None)
+    await door.http.put("/tenants/default", json={"types": {"greet": {"usd_per_day": 2.25}}})
+    with pytest.raises(BudgetExceeded, match=r"for tasks of type greet does not reach: of \$2\.25") as refused:
+        await reserve(door, running, 0.5)
+    assert (refused.value.scope, refused.value.task_type, is_terminal(refused.value)) == ("type", "greet", True)
 
 
 async def test_what_a_lost_attempt_reserved_is_free_for_who_would_be_refused(door: Door, running: Claim) -> None:
@@ -168,6 +174,8 @@ async def test_an_emptied_redis_changes_nothing(door: Door, running: Claim, redi
     await pay(door, await reserve(door, running, 20.0), 20.0)
     await reserve(door, running, 4.0)
     before = (await door.http.get("/budget")).json()
+    await door.http.put("/tenants/default", json={"types": {"greet": {"usd_per_day": 25}}})
+    before["types"][0]["limit_usd"] = 25.0
     redis_admin.flushall()
     assert (await door.http.get("/budget")).json() == before
     with pytest.raises(BudgetExceeded):
@@ -217,10 +225,19 @@ async def test_a_stale_attempts_money_is_counted_as_a_lost_lease(door: Door, run
     assert (await door.http.get(f"/tasks/{held.task_id}")).json()["cost_usd"] == 0.0
 
 
-async def test_people_are_told_at_eighty_per_cent_and_when_nothing_is_left(door: Door, running: Claim) -> None:
+@pytest.mark.parametrize(
+    ("path", "limit", "whose"),
+    [
+        ("/budget", {"usd_per_day": 1}, "the tenant default"),
+        ("/tenants/default", {"types": {"greet": {"usd_per_day": 1}}}, "the tenant default's tasks of type greet"),
+    ],
+)
+async def test_people_are_told_at_eighty_per_cent_and_when_nothing_is_left(
+    door: Door, running: Claim, path: str, limit: Any, whose: str
+) -> None:
     told = Told()
     watched = replace(door.runtime, reports=told)
-    await door.http.put("/budget", json={"usd_per_day": 1})
+    await door.http.put(path, json=limit)
     under_way = await reserve(watched, running, 0.4)
     await pay(watched, await reserve(watched, running, 0.5), 0.5)
     await release(watched, under_way)
@@ -231,7 +248,7 @@ async def test_people_are_told_at_eighty_per_cent_and_when_nothing_is_left(door:
         with pytest.raises(BudgetExceeded):
             await reserve(watched, running, 0.5)
         assert told.percentages == ["80", "100"]
-    assert "the $1.00 of the tenant default for today" in str(told.errors[0])
+    assert f"the $1.00 of {whose} for today" in str(told.errors[0])
 
 
 async def test_the_metric_is_todays_spend_of_the_system(door: Door, running: Claim) -> None:
@@ -258,6 +275,7 @@ SHOWN = {
     "tenant": "default", "day": "2026-11-21", "resets_at": "2999-11-22T00:00:00Z",
     "spent_usd": 1.25, "reserved_usd": 0.5, "limit_usd": None,
     "models": [{"provider": "anthropic", "model": "claude", "calls": 3, "spent_usd": 1.25}],
+    "types": [{"type": "draw", "spent_usd": 1.25, "reserved_usd": 0.5, "limit_usd": 2.0}],
     "system": {"spent_usd": 2.0, "reserved_usd": 0.0, "limit_usd": 25.0, "models": []},
 }  # fmt: skip
 
@@ -268,6 +286,7 @@ def test_the_verb_shows_a_row_for_each_limit_and_model(httpserver: HTTPServer) -
     assert shown.stdout.splitlines() == [
         "default\t\t3\t1.25\t0.5\t",
         "default\tanthropic/claude\t3\t1.25\t\t",
+        "default: draw\t\t\t1.25\t0.5\t2.0",
         "system\t\t0\t2.0\t0.0\t25.0",
     ]
     assert "midnight UTC" in shown.stderr

@@ -43,6 +43,16 @@ def test_submit_leaves_out_what_was_not_typed(httpserver: HTTPServer):
     assert _sent(httpserver) == {"type": "resize"}
 
 
+@pytest.mark.parametrize(
+    ("typed", "sent"), [("1h30m", 5400), ("1500ms", 2), ("until_final", "until_final"), ("forever", "forever")]
+)
+def test_submit_says_how_long_a_key_is_held(httpserver: HTTPServer, typed: str, sent: str | int) -> None:
+    httpserver.expect_request("/tasks", method="POST").respond_with_json(task(), status=201)
+    assert aurea(httpserver, "submit", "resize", "--key", "k", "--key-lifetime", typed).exit_code == 0
+    assert _sent(httpserver) == {"type": "resize", "idempotency_key": "k", "key_lifetime": sent}
+    assert aurea(httpserver, "submit", "resize", "--key-lifetime", typed).exit_code == 2
+
+
 def test_a_payload_is_sent_byte_for_byte_from_a_file_or_from_standard_input(httpserver: HTTPServer, tmp_path):
     text = b'{"big": 123456789012345678901234567890, "twice": 1.10}'
     file = tmp_path / "payload.json"

@@ -46,3 +46,4 @@ def test_a_redelivery_prints_its_task(httpserver: HTTPServer) -> None:
     httpserver.expect_request(f"/deliveries/{TASK_ID}/redeliver", method="POST").respond_with_json(task(), status=201)
     assert aurea(httpserver, "hooks", "redeliver", TASK_ID).stdout == f"{TASK_ID}\n"
     assert orjson.loads(aurea(httpserver, "hooks", "redeliver", TASK_ID, "--json").stdout) == task()
+    assert f"aurea tasks logs {TASK_ID} --follow" in on_terminal(httpserver, ["hooks", "redeliver", TASK_ID]).text

@@ -7,7 +7,7 @@ import orjson
 from pytest_httpserver import HTTPServer
 
 from orchestrator.clock import SystemClock
-from tests.api.command_line import TASK_ID, aurea, page, task
+from tests.api.command_line import TASK_ID, aurea, on_terminal, page, task
 
 PLACE = f"/subscriptions/{TASK_ID}"
 
@@ -98,5 +98,7 @@ def test_test_and_secret_print_what_can_be_used(httpserver: HTTPServer) -> None:
     httpserver.expect_request(f"{PLACE}/test", method="POST").respond_with_json({"id": "d-9"}, status=202)
     httpserver.expect_request("/callbacks/secret", method="POST").respond_with_json({"secret": "whsec_abc"})
     assert aurea(httpserver, "subscriptions", "test", TASK_ID).stdout == "d-9\n"
+    shown = on_terminal(httpserver, ["subscriptions", "test", TASK_ID]).text
+    assert f"aurea subscriptions deliveries {TASK_ID}" in " ".join(shown.split())
     assert aurea(httpserver, "subscriptions", "secret").stdout == "whsec_abc\n"
     assert aurea(httpserver, "subscriptions", "secret", "--json").stdout == '{"secret":"whsec_abc"}\n'

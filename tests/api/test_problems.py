@@ -67,6 +67,8 @@ def test_a_refusal_says_what_is_wrong_in_rfc_9457(error: AureaError) -> None:
         (errors.QueueFull("default", 1, 7), "retry_after_seconds", 7),
         (errors.QuotaExceeded("queued", 4, "greet", 5), "most", 4),
         (errors.RateLimited("address", 600, 3), "retry_after_seconds", 3),
+        (errors.RateLimited("address", 600, 3), "most", 600),
+        (errors.RateLimited("address", 600, 3), "whose", "address"),
         (errors.InvalidInput("w", [Issue("/a", "f")]), "errors", [{"pointer": "/a", "detail": "f"}]),
     ],
 )
@@ -99,3 +101,9 @@ def test_the_framework_s_own_refusals_have_the_same_shape() -> None:
     assert problem.document["code"] == "method_not_allowed"
     assert problem.document["type"] == "urn:aurea:problem:method_not_allowed"
     assert problem.headers == {"Allow": "GET"}
+
+
+@pytest.mark.parametrize("limit", ["tasks_per_day", "queued"])
+def test_a_limit_of_none_at_all_promises_no_place_later(limit: str) -> None:
+    assert str(errors.QuotaExceeded(limit, 0, "greet", 5)).endswith(f"may create none: its limit {limit} is 0")
+    assert "until" not in str(errors.QuotaExceeded(limit, 0, None, 5))

@@ -88,7 +88,11 @@ async def by_profile(runtime: Runtime, usd: float) -> None:
     await set_profile(runtime, Profile(DEFAULT_TENANT), usd)
 
 
-@pytest.mark.parametrize("limit", [by_budget, by_system_budget, by_profile])
+async def by_type(runtime: Runtime, usd: float) -> None:
+    await set_profile(runtime, Profile(DEFAULT_TENANT), None, {"gen_content": usd})
+
+
+@pytest.mark.parametrize("limit", [by_budget, by_system_budget, by_profile, by_type])
 async def test_who_waits_for_money_goes_on_when_the_limit_is_raised(
     house: House, anthropic: FakeAnthropic, limit: Callable[[Runtime, float], Awaitable[None]]
 ) -> None:
@@ -108,11 +112,15 @@ async def test_who_waits_for_money_goes_on_when_the_limit_is_raised(
         assert (await house.ended(task)).status is State.SUCCEEDED
 
 
-async def test_a_limit_raised_before_the_task_is_parked_wakes_it(house: House) -> None:
+@pytest.mark.parametrize("limit", [by_budget, by_type])
+async def test_a_limit_raised_before_the_task_is_parked_wakes_it(
+    house: House, limit: Callable[[Runtime, float], Awaitable[None]]
+) -> None:
+    await limit(house.runtime, 0)
     task = await house.submit("gen_content", {"prompt": "otters"})
     (claimed,) = await house.runtime.queue.claim(WorkerId("worker-1"), "default", 1, 60_000)
     await house.runtime.ledger.start([claimed])
-    await set_limit(house.runtime, DEFAULT_TENANT, 5)
+    await limit(house.runtime, 5)
     midnight = datetime.now(UTC) + timedelta(hours=5)
     ending = decide(claimed, Parked(Wait(wake_at=midnight, money=True)), RetryPolicy(), 0.5)
     assert await park(house.runtime, WorkerId("worker-1"), ending)

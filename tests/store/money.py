@@ -33,7 +33,8 @@ async def ask(
 
 def wish(claim: Claim, amount: int, task: int | None = None, again: str = "") -> Ask:
     entry = claim.entry
-    return Ask(again or str(CLOCK.task_id()), entry.id, entry.tenant, claim.fence, "anthropic", "claude", amount, task)
+    whose = (entry.id, entry.tenant, entry.type, claim.fence)
+    return Ask(again or str(CLOCK.task_id()), *whose, "anthropic", "claude", amount, task)
 
 
 async def reserve(ledger: PostgresLedger, claim: Claim, amount: int = NANO) -> Reservation:
@@ -55,13 +56,23 @@ async def spend(
 
 
 async def sums(pool: asyncpg.Pool, tenant: str = "") -> tuple[int, int]:
-    """What the counters of today say was spent and is reserved, once they were compared with the calls they count."""
+    """What the counters of today say was spent and is reserved, once they were compared with the calls they count.
+
+    Of the whole system, of a tenant, or of a type of its tasks: `acme/resize`.
+    """
     by_row = """
       select s.tenant, s.day, s.spent_nano, s.reserved_nano,
         (select coalesce(sum(cost_nano), 0) from orchestrator_usage where day = s.day and s.tenant in ('', tenant)),
         (select coalesce(sum(amount_nano), 0) from orchestrator_reservations
           where day = s.day and s.tenant in ('', tenant))
       from orchestrator_spending s
+      union all
+      select s.tenant || '/' || s.type, s.day, s.spent_nano, s.reserved_nano,
+        (select coalesce(sum(cost_nano), 0) from orchestrator_usage
+          where day = s.day and (tenant, type) = (s.tenant, s.type)),
+        (select coalesce(sum(amount_nano), 0) from orchestrator_reservations
+          where day = s.day and (tenant, type) = (s.tenant, s.type))
+      from orchestrator_type_spending s
       union all
       select id::text, null, spent_nano, reserved_nano,
         (select coalesce(sum(cost_nano), 0) from orchestrator_usage where task_id = t.id),

@@ -8,12 +8,35 @@ import asyncpg
 import pytest
 
 from orchestrator.domain.errors import NotStarted, Unavailable
+from orchestrator.domain.money import NANO, DayLimits, Standing
+from orchestrator.domain.profile import Profile
 from orchestrator.embedded.process import free_port
 from orchestrator.ledger.migrate import migrate
+from orchestrator.ledger.postgres import PostgresLedger
 from tests.conftest import NUMBERS, Servers
+from tests.store.money import ask, run, spend, sums, wish
+from tests.store.samples import CLOCK, TENANT
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 NAMES = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+
+
+OLD_MONEY = """
+  with today as (select (now() at time zone 'utc')::date as day), held as (
+    insert into orchestrator_reservations (id, task_id, tenant, fence, provider, model, amount_nano, day)
+    select id, $2::uuid, 'acme', 5, 'anthropic', 'claude', 1000000000, day from today, unnest($1::uuid[]) as id
+  ), used as (
+    insert into orchestrator_usage (id, task_id, tenant, step, provider, model, input_tokens, output_tokens,
+      cached_tokens, cache_write_tokens, price, cost_nano, fence, ok, stale, day)
+    select $3::uuid, $2::uuid, 'acme', 'draft', 'anthropic', 'claude', 1, 1, 0, 0, '{}', 3000000000, 5, true, false, day
+    from today
+  ), task as (
+    update orchestrator_tasks set reserved_nano = 2000000000, spent_nano = 3000000000 where id = $2::uuid
+  )
+  insert into orchestrator_spending (tenant, day, spent_nano, reserved_nano)
+  select tenant, day, 3000000000, 2000000000 from today, unnest(array['', 'acme']) as tenant
+"""
+"""Three dollars spent today, and one each set aside for two calls under way, as it was written without a type."""
 
 
 @pytest.fixture
@@ -81,6 +104,31 @@ async def test_a_file_that_fails_leaves_nothing_and_the_ones_before_it_stay(
         await migrate(empty_url, tmp_path)
     assert await recorded(connection) == [("20260101000000", "first")]
     assert await connection.fetchval("select to_regclass('second')") is None
+
+
+async def test_what_the_version_before_counted_for_no_type_breaks_no_types_sum(
+    empty_url: str, connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    (by_type,) = MIGRATIONS.glob("*_money_by_type.sql")
+    for path in MIGRATIONS.glob("*.sql"):
+        if path != by_type:
+            (tmp_path / path.name).symlink_to(path)
+    await migrate(empty_url, tmp_path)
+    async with asyncpg.create_pool(empty_url, min_size=1, max_size=2) as pool:
+        ledger = PostgresLedger(pool)
+        claim = await run(ledger)
+        held, abandoned = str(CLOCK.task_id()), str(CLOCK.task_id())
+        await connection.execute(OLD_MONEY, [held, abandoned], claim.entry.id, str(CLOCK.task_id()))
+        await connection.execute(by_type.read_text())
+        await ledger.set_profile(Profile(TENANT), DayLimits(by_type={"resize": 4 * NANO}))
+        refused = await ask(ledger, claim, 2 * NANO)
+        assert isinstance(refused, Standing)
+        assert (refused.scope, refused.spent_nano, refused.reserved_nano) == ("type", 3 * NANO, 0)
+        old = wish(claim, NANO, again=held).granted(refused.day)
+        await spend(ledger, old, NANO // 2)
+        assert await ledger.unreserve([abandoned]) == 1
+        assert await sums(pool, f"{TENANT}/resize") == (7 * NANO // 2, 0)
+        assert await sums(pool, TENANT) == (7 * NANO // 2, 0)
 
 
 async def test_a_postgres_that_is_away_is_unavailable() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orchestrator.domain.money import NANO, Reservation, Standing, to_nano, to_usd
+from orchestrator.domain.money import NANO, DayLimits, Reservation, Standing, to_nano, to_usd
+from orchestrator.domain.profile import Profile
 from orchestrator.domain.task import NewTask
 from orchestrator.ledger.database import UNHURRIED_SECONDS, Database
 from orchestrator.ledger.postgres import PostgresLedger
@@ -15,7 +16,7 @@ from tests.store.money import DEFAULT, OTHER, ask, cost, reserve, run, spend, su
 from tests.store.samples import CLOCK, FLAKY, TENANT, claim_of, crashed, ending_of, failed, new_task, waiting
 
 
-@pytest.mark.parametrize("scope", ["day", "tenant", "task"])
+@pytest.mark.parametrize("scope", ["day", "tenant", "type", "task"])
 async def test_two_hundred_at_once_take_what_there_is_and_no_cent_more(
     ledger: PostgresLedger, pool: asyncpg.Pool, scope: str
 ) -> None:
@@ -23,6 +24,8 @@ async def test_two_hundred_at_once_take_what_there_is_and_no_cent_more(
     claims = [await run(ledger) for _ in range(1 if scope == "task" else 20)] * 200
     if scope == "tenant":
         await ledger.set_budget(TENANT, 10 * NANO)
+    if scope == "type":
+        await ledger.set_profile(Profile(TENANT), DayLimits(by_type={"resize": 10 * NANO}))
     limits = {"day": 10 * NANO if scope == "day" else DEFAULT, "task": 10 * NANO if scope == "task" else None}
     await ask(ledger, claims[0], 0)
     async with pool.acquire() as connection, connection.transaction():
@@ -34,7 +37,7 @@ async def test_two_hundred_at_once_take_what_there_is_and_no_cent_more(
     refused = [answer for answer in answers if isinstance(answer, Standing)]
     assert (len(granted), len(refused)) == (3, 197)
     assert {(standing.scope, standing.limit_nano) for standing in refused} == {(scope, 10 * NANO)}
-    assert await sums(pool) == await sums(pool, TENANT) == (0, 9 * NANO)
+    assert await sums(pool) == await sums(pool, TENANT) == await sums(pool, f"{TENANT}/resize") == (0, 9 * NANO)
 
 
 async def test_the_sums_are_right_after_everything_at_once(ledger: PostgresLedger, pool: asyncpg.Pool) -> None:
@@ -150,13 +153,14 @@ async def test_a_call_is_kept_whole_and_once(ledger: PostgresLedger, pool: async
     assert [(each.scope, each.spent_nano, each.limit_nano) for each in standings] == [
         ("day", NANO, DEFAULT),
         ("tenant", NANO, None),
+        ("type", NANO, None),
     ]
     assert await spend(ledger, held, NANO) == (False, [])
     kept = dict(await pool.fetchrow("select * from orchestrator_usage"))
     assert kept.pop("at") <= CLOCK.now() + timedelta(seconds=1)
     assert {name: str(value) for name, value in kept.items()} == {
-        "id": held.id, "task_id": claim.entry.id, "tenant": "acme", "step": "draft", "provider": "anthropic",
-        "model": "claude", "input_tokens": "100", "output_tokens": "20", "cached_tokens": "10",
+        "id": held.id, "task_id": claim.entry.id, "tenant": "acme", "type": "resize", "step": "draft",
+        "provider": "anthropic", "model": "claude", "input_tokens": "100", "output_tokens": "20", "cached_tokens": "10",
         "cache_write_tokens": "5", "price": '{"input_mtok": 3.0}', "cost_nano": str(NANO), "fence": "5", "ok": "True",
         "stale": "False", "day": str(held.day),
     }  # fmt: skip
@@ -194,7 +198,7 @@ async def test_cost_goes_up_to_those_who_called_and_no_further(ledger: PostgresL
 async def test_a_call_counts_on_the_day_of_its_reservation(ledger: PostgresLedger, pool: asyncpg.Pool) -> None:
     claim = await run(ledger)
     held = await reserve(ledger, claim)
-    for table in ("spending", "reservations"):
+    for table in ("spending", "type_spending", "reservations"):
         await pool.execute(f"update orchestrator_{table} set day = day - 1")
     yesterday = Reservation(**{name: getattr(held, name) for name in held.__slots__} | {"day": held.day - timedelta(1)})
     await reserve(ledger, claim, 2 * NANO)
@@ -231,11 +235,14 @@ async def test_a_limit_that_was_set_stands_before_the_default(ledger: PostgresLe
 
 
 async def test_people_are_told_once_until_the_limit_changes(ledger: PostgresLedger) -> None:
-    _, (day, tenant) = await spend(ledger, await reserve(ledger, await run(ledger)), NANO)
+    _, (day, tenant, kind) = await spend(ledger, await reserve(ledger, await run(ledger)), NANO)
     assert [await ledger.note_warning(day, step) for step in (80, 80, 100, 100, 80)] == [True, False] * 2 + [False]
     assert await ledger.note_warning(tenant, 100)
+    assert [await ledger.note_warning(kind, step) for step in (80, 80, 100)] == [True, False, True]
     await ledger.set_budget(None, 5 * NANO)
-    assert [await ledger.note_warning(each, 80) for each in (day, tenant)] == [True, False]
+    assert [await ledger.note_warning(each, 80) for each in (day, tenant, kind)] == [True, False, False]
+    await ledger.set_profile(Profile(TENANT), DayLimits(by_type={"resize": 5 * NANO}))
+    assert [await ledger.note_warning(each, 80) for each in (tenant, kind)] == [False, True]
 
 
 async def test_old_usage_is_forgotten_and_todays_is_not(ledger: PostgresLedger, pool: asyncpg.Pool) -> None:
@@ -243,11 +250,13 @@ async def test_old_usage_is_forgotten_and_todays_is_not(ledger: PostgresLedger, 
     for _ in range(3):
         await spend(ledger, await reserve(ledger, claim), NANO)
     await pool.execute("update orchestrator_usage set day = day - 31")
-    await pool.execute("update orchestrator_spending set day = day - 31")
+    for counters in ("spending", "type_spending"):
+        await pool.execute(f"update orchestrator_{counters} set day = day - 31")
     held = await reserve(ledger, claim)
     await spend(ledger, held, NANO)
     assert await ledger.forget_usage(held.day - timedelta(days=30), 2) == 2
     assert await ledger.forget_usage(held.day - timedelta(days=30), 2) == 1
     assert await ledger.forget_usage(held.day - timedelta(days=30), 2) == 0
     assert await pool.fetchval("select count(*) from orchestrator_spending") == 2
+    assert await pool.fetchval("select count(*) from orchestrator_type_spending") == 1
     assert [use.cost_nano for use in await ledger.usage_by_model(TENANT)] == [NANO]

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 
 from orchestrator.domain.ids import Tenant
-from orchestrator.domain.money import NANO, Ask, Reservation, Standing, to_nano
+from orchestrator.domain.money import NANO, Ask, DayLimits, Reservation, Standing, to_nano
+from orchestrator.domain.profile import Profile
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.postgres import PostgresLedger
 from tests.store.money import DEFAULT, OTHER, call, cost, reserve, run, sums, wish
@@ -39,13 +40,15 @@ def words(answers: list[Answer]) -> list[str]:
     return [told[type(answer)](answer) for answer in answers]
 
 
-@pytest.mark.parametrize("scope", ["day", "tenant", "task"])
+@pytest.mark.parametrize("scope", ["day", "tenant", "type", "task"])
 async def test_two_hundred_in_a_batch_take_what_there_is_in_a_handful_of_statements(
     ledger: PostgresLedger, pool: asyncpg.Pool, scope: str
 ) -> None:
     claims = [await run(ledger) for _ in range(1 if scope == "task" else 20)] * 200
     if scope == "tenant":
         await ledger.set_budget(TENANT, 10 * NANO)
+    if scope == "type":
+        await ledger.set_profile(Profile(TENANT), DayLimits(by_type={"resize": 10 * NANO}))
     task_limit = 10 * NANO if scope == "task" else None
     ledger._database = counted = Statements(pool)
     asks = [wish(claim, 3 * NANO, task_limit) for claim in claims[:200]]
@@ -98,12 +101,13 @@ async def test_whoever_is_refused_does_not_fit_beside_those_who_were_not(
 ) -> None:
     random = Random(seed)
     tenants = [TENANT, OTHER, Tenant("third")]
-    claims = [await run(ledger, tenant=tenants[number % 3]) for number in range(6)]
-    limits: dict[str, int] = {"": 60, TENANT: 30, OTHER: 25} | {
+    kinds = ("resize", "draw")
+    claims = [await run(ledger, tenant=tenants[number % 3], type=kinds[number % 2]) for number in range(12)]
+    limits: dict[str, int] = {"": 60, TENANT: 30, OTHER: 25, f"{TENANT}/draw": 12, f"{OTHER}/resize": 15} | {
         claim.entry.id: random.randint(5, 30) for claim in claims
     }
-    for tenant in (TENANT, OTHER):
-        await ledger.set_budget(tenant, limits[tenant])
+    await ledger.set_profile(Profile(TENANT), DayLimits(30, {"draw": 12}))
+    await ledger.set_profile(Profile(OTHER), DayLimits(25, {"resize": 15}))
     taken: Counter[str] = Counter()
     for _ in range(3):
         asking = [random.choice(claims) for _ in range(12)]
@@ -117,10 +121,14 @@ async def test_whoever_is_refused_does_not_fit_beside_those_who_were_not(
             missing = [scope for scope in scopes(ask) if taken[scope] + ask.amount_nano > limits.get(scope, 1000)]
             assert word == "granted" or missing, (ask, word)
     assert await sums(pool) == (0, taken[""])
+    for tenant in tenants:
+        assert [(await sums(pool, whose))[1] for whose in (tenant, f"{tenant}/draw")] == [
+            taken[tenant], taken[f"{tenant}/draw"],
+        ]  # fmt: skip
 
 
-def scopes(ask: Ask) -> tuple[str, str, str]:
-    return "", ask.tenant, ask.task_id
+def scopes(ask: Ask) -> tuple[str, str, str, str]:
+    return "", ask.tenant, f"{ask.tenant}/{ask.type}", ask.task_id
 
 
 async def test_a_batch_that_is_told_again_with_more_in_it_counts_what_is_new(
@@ -156,7 +164,7 @@ async def test_what_children_and_parents_spend_in_a_batch_goes_up_the_line_once(
     amounts = [to_nano(usd) for usd in (0.1, 0.02, 0.4, 0.003, 0.2, 0.05)]
     calls = [call(reservation, amount) for reservation, amount in zip(held, amounts, strict=True)]
     stale, standings = await ledger.spend(calls, day_limit_nano=DEFAULT)
-    assert (stale, [each.spent_nano for each in standings]) == (set(), [sum(amounts)] * 2)
+    assert (stale, [each.spent_nano for each in standings]) == (set(), [sum(amounts)] * 3)
     costs = [await cost(pool, claim) for claim in (top, middle, *leaves, submitted)]
     assert costs == [0.753, 0.353, 0.15, 0.003, 0.02]
     assert await sums(pool) == (sum(amounts), 0)
@@ -184,7 +192,7 @@ async def test_calls_of_two_days_and_tenants_count_each_where_it_belongs(
 ) -> None:
     claims = [await run(ledger, tenant=tenant) for tenant in (TENANT, OTHER)]
     old = [await reserve(ledger, claim, 2 * NANO) for claim in claims]
-    for table in ("spending", "reservations"):
+    for table in ("spending", "type_spending", "reservations"):
         await pool.execute(f"update orchestrator_{table} set day = day - 1")
     today = [await reserve(ledger, claim, 3 * NANO) for claim in claims]
     yesterday = [replace(each, day=each.day - timedelta(1)) for each in old]
@@ -233,6 +241,7 @@ async def test_batches_of_two_workers_wait_for_each_other_and_do_not_deadlock(
         both = asyncio.gather(mine(planned, held[0]), theirs(planned, held[1][::-1]))
         await waiting(connection, 2)
         # Whoever waits for a task holds no counter: all others could spend meanwhile.
-        await connection.execute("select from orchestrator_spending for update nowait")
+        for counters in ("spending", "type_spending"):
+            await connection.execute(f"select from orchestrator_{counters} for update nowait")
     await both
     await sums(pool)

@@ -75,7 +75,7 @@ CREATED = frozenset({"tasks_create", "tasks_create_batch"})
 PLAIN = frozenset(
     {
         "queues_list", "handlers_list", "budget_show", "budget_set", "workers_list", "agents_count", "metrics_scrape",
-        "keys_create", "subscriptions_create", "callbacks_rotate", "tenants_show", "tenants_set",
+        "keys_create", "subscriptions_create", "callbacks_rotate", "tenants_list", "tenants_show", "tenants_set",
     }
 )  # fmt: skip
 """They are given no name; what they tell must be free of another tenant's."""
@@ -142,6 +142,7 @@ CASES: dict[str, list[Case]] = {
         get("/audit", action="subscriptions_create", target="{subscription}"),
         get("/audit", actor="{word}"),
     ],
+    "tenants_list": [get("/tenants")],
     "tenants_show": [get("/tenants/theirs")],
     "tenants_set": [lambda _: ("PUT", "/tenants/theirs", {"json": {"running": 1}})],
     "queues_list": [get("/queues")],

@@ -98,6 +98,16 @@ async def test_why_names_who_runs_its_number(house: House) -> None:
     assert reasons[1].detail.startswith("the tenant's type 'linger' runs its 1 at once")
 
 
+async def test_why_says_what_helps_where_none_may_run(house: House) -> None:
+    await ceil(house, DEFAULT_TENANT, 0)
+    task = await house.submit("echo")
+    async with house.worker(grace_seconds=0.1):
+        await held(house, task.id)
+        reason = await why(house.runtime, DEFAULT_TENANT, task.id)
+    assert reason.cause == "held"
+    assert "`running` is 0" in reason.detail
+
+
 async def test_a_flushed_redis_forgets_no_ceiling(house: House) -> None:
     await ceil(house, ACME, 2)
     ids = await submit(house, 30)

@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.domain.errors import BudgetExceeded, NotConfigured
 from orchestrator.domain.ids import DEFAULT_TENANT, WorkerId
-from orchestrator.domain.money import NANO, Reservation, Spend
+from orchestrator.domain.money import NANO, DayLimits, Reservation, Spend
+from orchestrator.domain.profile import Profile
 from orchestrator.domain.task import Claim
 from orchestrator.ledger import attempts, spending
 from orchestrator.ledger.database import Database
@@ -88,13 +89,15 @@ async def reserved(pool: asyncpg.Pool) -> tuple[int, int]:
     return counter, await pool.fetchval("select coalesce(sum(amount_nano), 0)::bigint from orchestrator_reservations")
 
 
-@pytest.mark.parametrize("scope", ["day", "tenant", "task"])
+@pytest.mark.parametrize("scope", ["day", "tenant", "type", "task"])
 async def test_two_hundred_at_once_take_what_there_is_in_a_handful_of_statements(
     house: House, purse: Purse, counted: Counted, pool: asyncpg.Pool, scope: str
 ) -> None:
     attempts = await claims(house, 1 if scope == "task" else 200)
     if scope == "tenant":
         await house.runtime.ledger.set_budget(DEFAULT_TENANT, 10 * NANO)
+    if scope == "type":
+        await house.runtime.ledger.set_profile(Profile(DEFAULT_TENANT), DayLimits(by_type={"count": 10 * NANO}))
     usd = 8.0 if scope == "day" else 3.0
     given = {"task_limit_nano": 10 * NANO} if scope == "task" else {}
     counted.sent.clear()
@@ -211,6 +214,20 @@ async def test_people_are_told_once_of_a_batch(house: House, counted: Counted) -
     assert (len(held), {type(answer) for answer in again}) == (25, {BudgetExceeded})
     assert counted.sent["note_warning"] == len(heard.told) == 2
     assert ["to 80 %" in told for told in heard.told] == [True, False]
+
+
+async def test_people_are_told_of_each_type_in_a_batch(house: House) -> None:
+    heard = Heard()
+    limits = DayLimits(by_type={"count": NANO, "hello": NANO})
+    await house.runtime.ledger.set_profile(Profile(DEFAULT_TENANT), limits)
+    requests = [TaskRequest(type=kind) for kind in limits.by_type]
+    await house.intake.submit_many(requests, Origin(DEFAULT_TENANT))
+    attempts = await house.runtime.queue.claim(WORKER, "default", 2, 60_000)
+    await house.runtime.ledger.start(attempts)
+    async with opened(replace(house.runtime, reports=heard)) as purse:
+        held = await asyncio.gather(*(reserve(purse, claim) for claim in attempts))
+        await asyncio.gather(*(purse.spend(call(each, 0.9)) for each in held))
+    assert [f"type {kind} for today" in " ".join(heard.told) for kind in limits.by_type] == [True, True]
 
 
 async def test_a_purse_is_closed_in_time_while_postgres_is_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,12 +49,12 @@ class InvalidCursor(InvalidInput):
 class UnknownType(InvalidInput):
     code = "unknown_type"
 
-    def __init__(self, type_name: str, known: Sequence[str]) -> None:
+    def __init__(self, type_name: str, known: Sequence[str], pointer: str = "/type") -> None:
         self.known = tuple(known)
         listed = ", ".join(self.known) or "none"
         super().__init__(
             f"no handler is called {type_name[:100]!r}; the known types are: {listed}",
-            [Issue("/type", f"use one of: {listed}")],
+            [Issue(pointer, f"use one of: {listed}")],
         )
 
 

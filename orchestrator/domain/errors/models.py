@@ -5,13 +5,26 @@ from typing import Literal
 
 from orchestrator.domain.errors.base import AureaError
 
-MoneyScope = Literal["day", "tenant", "task"]
-_WHOSE = {"day": "the system's budget of today", "tenant": "the tenant's budget of today", "task": "the task's limit"}
-_RAISED_BY = {"day": "; `aurea budget set USD --system` raises it", "tenant": "; `aurea budget set USD` raises it"}
+MoneyScope = Literal["day", "tenant", "type", "task"]
+_WHOSE = {
+    "day": "the system's budget of today",
+    "tenant": "the tenant's budget of today",
+    "type": "the tenant's budget of today for tasks of type {type}",
+    "task": "the task's limit",
+}
+_RAISED_BY = {
+    "day": "; `aurea budget set USD --system` raises it",
+    "tenant": "; `aurea budget set USD` raises it",
+    "type": "; `aurea tenants set TENANT {type}.usd_per_day=USD` raises it",
+    "task": "",
+}
 
 
 class BudgetExceeded(AureaError):
-    """`resets_at` is when the next day begins; None for a task's own limit, which counts its whole life."""
+    """`resets_at` is when the next day begins; None for a task's own limit, which counts its whole life.
+
+    `task_type` is named where the limit is that of a type of the tenant's tasks.
+    """
 
     code = "budget_exceeded"
 
@@ -24,14 +37,15 @@ class BudgetExceeded(AureaError):
         reserved_usd: float,
         asked_usd: float,
         resets_at: datetime | None,
+        task_type: str | None = None,
     ) -> None:
-        self.scope, self.resets_at = scope, resets_at
+        self.scope, self.resets_at, self.task_type = scope, resets_at, task_type
         self.limit_usd, self.asked_usd = limit_usd, asked_usd
         self.spent_usd, self.reserved_usd = spent_usd, reserved_usd
         anew = "" if resets_at is None else f"; it begins anew at {resets_at:%Y-%m-%dT%H:%M:%SZ}"
-        fix = _RAISED_BY.get(scope, "")
+        whose, fix = (words[scope].replace("{type}", task_type or "") for words in (_WHOSE, _RAISED_BY))
         super().__init__(
-            f"{_WHOSE[scope]} does not reach: of {_dollars(limit_usd)}, {_dollars(spent_usd)} is spent and "
+            f"{whose} does not reach: of {_dollars(limit_usd)}, {_dollars(spent_usd)} is spent and "
             f"{_dollars(reserved_usd)} reserved, and the call may cost {_dollars(asked_usd)}{anew}{fix}"
         )
 

@@ -46,7 +46,8 @@ class QuotaExceeded(AureaError):
             "tasks_per_day": f"a new day begins in {retry_after_seconds} s, at midnight UTC",
             "queued": "a place is free again when a task begins or is cancelled",
         }
-        super().__init__(f"{whose} has reached its limit {limit} of {most}: {until[limit]}")
+        reached = f"{whose} has reached its limit {limit} of {most}: {until[limit]}"
+        super().__init__(reached if most else f"{whose} may create none: its limit {limit} is 0")
 
 
 class RateLimited(AureaError):

@@ -1,7 +1,8 @@
 -- name: park
 -- Waits for as much as `settle` does, and is refused as it is.
 with held as materialized (
-  select t.id, t.tenant, t.status as was, t.fence as before, coalesce(t.started_at, $6::timestamptz) as began_at
+  select t.id, t.tenant, t.type, t.status as was, t.fence as before,
+    coalesce(t.started_at, $6::timestamptz) as began_at
   from orchestrator_tasks t
   where t.id = $1::uuid and t.fence <= $2::bigint and t.status < 'succeeded'
     and (t.status = 'running' or t.fence < $2::bigint)
@@ -12,7 +13,8 @@ with held as materialized (
     started_at = h.began_at, awaited = $8::uuid[], awaits_all = $9::boolean, awaits_lock = $10::text,
     awaits_money = $11::boolean, run_at = case
       when $11::boolean and exists (  -- the limit was changed since it was told that there is no money
-        select from orchestrator_budgets b where b.tenant in ('', h.tenant) and b.changed_at > $6::timestamptz)
+        select from orchestrator_limits b
+        where b.tenant in ('', h.tenant) and b.type in ('', h.type) and b.changed_at > $6::timestamptz)
       then now() else $7::timestamptz end
   from held h
   where t.id = h.id

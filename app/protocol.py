@@ -3,6 +3,8 @@
 A request's head has 10 seconds and 32 KiB, its address 8 KiB, the whole request 75 seconds; what is sent of a body
 after it was answered is thrown away for a moment, then the connection ends. So neither a slow sender nor an endless
 one holds a connection or memory for longer. Trailers are dropped: they would pass for headers that were checked.
+
+An answer's head leaves together with the body that follows it: each write is a packet of its own, and wakes its reader.
 """
 
 import asyncio
@@ -100,6 +102,7 @@ class Bounded(HttpToolsProtocol):
         self._bare_bytes = 0
         self._end_after(REQUEST_SECONDS)
         super().on_headers_complete()
+        self.cycle.transport = _Joined(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         if not self.cycle.response_complete:
@@ -152,3 +155,33 @@ class Bounded(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = None if seconds is None else self.loop.call_later(seconds, end or self._expire)
+
+
+class _Joined:
+    """What an answer is written to. The head waits for the first piece of the body, one turn of the loop at most."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._head is None:
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._flush(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self, data: bytes = b"") -> None:
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        if data:
+            self._transport.write(data)

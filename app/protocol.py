@@ -6,6 +6,8 @@ one holds a connection or memory for longer. Trailers are dropped: they would pa
 
 A request that cannot be read is told so in its turn, behind the answers to those before it, and nothing is read after
 it.
+
+An answer's head leaves together with the body that follows it: each write is a packet of its own, and wakes its reader.
 """
 
 import asyncio
@@ -58,6 +60,7 @@ class Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._answers = _Joined(transport, self.loop)
         self._end_after(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -111,6 +114,7 @@ class Bounded(HttpToolsProtocol):
         self._in_head = False
         self._bare_bytes = 0
         self._end_after(REQUEST_SECONDS)
+        self.cycle.transport = self._answers  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         if not self.cycle.response_complete:
@@ -123,6 +127,7 @@ class Bounded(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._answers.end()
         was_last = not self.pipeline
         super().on_response_complete()
         if self.transport.is_closing():
@@ -190,3 +195,39 @@ class Bounded(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = None if seconds is None else self.loop.call_later(seconds, end or self._expire)
+
+
+class _Joined:
+    """What answers are written to, one after the other. A head waits for the first piece of its body, one turn of the
+    loop at most.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._has_begun = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._has_begun:
+            self._flush(data)
+        else:
+            self._has_begun, self._head = True, data
+            self._loop.call_soon(self._flush)
+
+    def end(self) -> None:
+        """What is written next begins another answer."""
+        self._flush()
+        self._has_begun = False
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self, data: bytes = b"") -> None:
+        data, self._head = self._head + data, b""
+        if data:
+            self._transport.write(data)

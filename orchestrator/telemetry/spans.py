@@ -75,6 +75,8 @@ class Spans:
         return ServerSpan(span) if span.is_recording() else None
 
     def send(self, task_id: TaskId, queue: str, parent: str | None) -> str:
+        if parent is not None and parent.endswith("-00"):  # then no span is current either
+            return parent
         current = trace.get_current_span().get_span_context()
         if current.is_valid:
             if not current.trace_flags.sampled:
@@ -82,8 +84,6 @@ class Spans:
             above = None
         elif parent is None:
             above = Context()
-        elif parent.endswith("-00"):
-            return parent
         else:
             above = _context_of(_span_context(parent))
         span = self._tracer.start_span(f"send {queue}", above, SpanKind.PRODUCER, _attributes("send", queue, task_id))

@@ -13,16 +13,16 @@ import hmac
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from orchestrator.domain.errors import SealBroken, SealKeyMissing
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.vault.master_keys import KEY_BYTES, MasterKey
+
+if TYPE_CHECKING:  # imported by the first value that is sealed: 3 MB that other processes do without
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 MARK = "aurea:sealed:"
 EVERY_TENANT = "*"
@@ -86,6 +86,8 @@ class Vault:
         if len(sealed) <= _NONCE_BYTES or urlsafe_b64encode(sealed) != text:  # Base64 has many spellings of some bytes
             raise SealBroken(what, f"task {task_id}")
         cipher = self._cipher(name, tenant, task_id)
+        from cryptography.exceptions import InvalidTag
+
         try:
             return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(tenant, task_id, what))
         except InvalidTag:
@@ -123,17 +125,23 @@ class Vault:
         if len(kept) <= _PLAIN_FINGERPRINT_BYTES:
             return kept
         key_id, _, sealed = kept.partition(b":")
+        from cryptography.exceptions import InvalidTag
+
         try:
             return self._fingerprints(key_id.decode("ascii", "replace"), tenant).decrypt(sealed, [key.encode()])
         except InvalidTag:
             raise SealBroken("fingerprint", "an idempotency key") from None
 
-    def _cipher(self, key_id: str, tenant: Tenant, task_id: TaskId) -> AESGCM:
+    def _cipher(self, key_id: str, tenant: Tenant, task_id: TaskId) -> "AESGCM":
         """HKDF-Expand by the task, whose 32 bytes are one HMAC."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         info = b"task\0" + task_id.encode()
         return AESGCM(hmac.digest(self._tenant_secret(key_id, tenant), info + b"\x01", "sha256"))
 
-    def _fingerprints(self, key_id: str, tenant: Tenant) -> AESSIV:
+    def _fingerprints(self, key_id: str, tenant: Tenant) -> "AESSIV":
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
         secret, info = self._tenant_secret(key_id, tenant), b"fingerprint"
         first = hmac.digest(secret, info + b"\x01", "sha256")
         return AESSIV(first + hmac.digest(secret, first + info + b"\x02", "sha256"))
@@ -144,6 +152,9 @@ class Vault:
             master = self._secrets.get(key_id)
             if master is None:
                 raise SealKeyMissing(key_id)
+            from cryptography.hazmat.primitives.hashes import SHA256
+            from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
             derived = HKDF(SHA256(), KEY_BYTES, _SALT, b"tenant\0" + tenant.encode()).derive(master)
             if len(self._derived) >= _MOST_CACHED:
                 self._derived.clear()

@@ -101,6 +101,8 @@ class Worker:
         elif queue not in self._full:
             self._full.append(queue)
         self._start(claims)
+        if claims and len(claims) < free:
+            await asyncio.sleep(0)  # no more is waiting: what was claimed begins before the next question is sent
 
     def _start(self, claims: list[Claim]) -> None:
         if claims:

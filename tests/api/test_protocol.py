@@ -157,8 +157,9 @@ async def test_requests_that_come_together_are_answered_in_their_order(live: Liv
 @pytest.mark.parametrize("fault", [b"nonsense" + END, b"GET /livez HTTP/1.1" + END, GET + b"X : a" + END])
 async def test_a_request_that_cannot_be_read_is_told_so_behind_those_before_it(live: Live, fault: bytes) -> None:
     first = POST + b'Content-Length: 16\r\n\r\n{"type":"greet"}'
-    answer = await talk(live, first + GET + b"\r\n" + fault + first)
-    assert statuses(answer) == [201, 200, 400]
+    bare = GET.replace(b"GET", b"HEAD") + b"\r\n"  # its answer has no body to leave with
+    answer = await talk(live, first + GET + b"\r\n" + bare + fault + first)
+    assert statuses(answer) == [201, 200, 405, 400]
     assert len((await live.http.get("/tasks")).json()["items"]) == 1, "nothing behind the fault was read"
 
 
@@ -206,3 +207,30 @@ async def test_an_answer_that_is_not_taken_is_dropped(live: Live, monkeypatch: p
     writer.write(ask.encode())
     await asyncio.wait_for(lost.wait(), 20)  # though its reader is still there, and has taken nothing
     writer.transport.abort()
+
+
+class Wire:
+    """What was written, packet by packet, and how it ended."""
+
+    def __init__(self) -> None:
+        self.packets: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.packets.append(data)
+
+    def close(self) -> None:
+        self.packets.append(b"end")
+
+
+async def test_a_head_leaves_with_its_body_and_waits_for_none_that_comes_later() -> None:
+    loop, whole, stream, cut = asyncio.get_running_loop(), Wire(), Wire(), Wire()
+    answer = protocol._Joined(whole, loop)  # type: ignore[arg-type]
+    answer.write(b"head ")
+    answer.write(b"body")
+    answer.write(b"more")
+    ended = protocol._Joined(cut, loop)  # type: ignore[arg-type]
+    ended.write(b"head")
+    ended.close()
+    protocol._Joined(stream, loop).write(b"head")  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert (whole.packets, cut.packets, stream.packets) == ([b"head body", b"more"], [b"head", b"end"], [b"head"])

@@ -120,11 +120,11 @@ async def test_one_client_is_opened_however_many_ask_first(anthropic: FakeAnthro
 
 
 def test_no_sdk_is_loaded_before_it_is_used():
-    code = "import sys, orchestrator.operations.generate; print(*sys.modules)"
+    code = "import sys, orchestrator.wiring, orchestrator.operations.generate; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(shown.stdout.split())
     assert "orchestrator.models.models" in loaded
-    assert loaded.isdisjoint({"anthropic", "openai", "google.genai", "genai_prices"})
+    assert loaded.isdisjoint({"anthropic", "openai", "google.genai", "genai_prices", "cryptography.hazmat"})
 
 
 async def found(**given: object) -> dict[str, str]:

@@ -5,6 +5,7 @@ from base64 import b64encode
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.ciphers import aead
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from hypothesis import given
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.errors import SealBroken, SealKeyMissing
 from orchestrator.domain.ids import TaskId, Tenant
-from orchestrator.vault import vault as vaults
 from orchestrator.vault.master_keys import MasterKey, read_master_keys
 from orchestrator.vault.vault import Vault, is_plain
 
@@ -110,13 +110,13 @@ def test_equal_values_are_sealed_to_different_texts() -> None:
 
 def test_the_keys_are_those_of_the_standard(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[bytes] = []
-    whole = vaults.AESGCM
+    whole = aead.AESGCM
 
-    def note(key: bytes) -> vaults.AESGCM:
+    def note(key: bytes) -> aead.AESGCM:
         used.append(key)
         return whole(key)
 
-    monkeypatch.setattr(vaults, "AESGCM", note)
+    monkeypatch.setattr(aead, "AESGCM", note)
     VAULT.seal(ACME, TASK, "payload", b"1")
     tenant = HKDF(SHA256(), 32, b"aurea vault 1", b"tenant\0acme").derive(K1.secret)
     assert used == [HKDFExpand(SHA256(), 32, b"task\0" + TASK.encode()).derive(tenant)]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
@@ -17,6 +18,7 @@ from orchestrator.operations.cancel import cancel
 from orchestrator.operations.read import runs
 from orchestrator.operations.replay import retry
 from orchestrator.operations.settle import settle
+from orchestrator.worker.executor import Executor
 from orchestrator.worker.recorder import Recorder
 from orchestrator.worker.service import WorkerService
 from tests.store.samples import waiting
@@ -200,3 +202,24 @@ async def test_an_attempt_that_cannot_be_recorded_keeps_no_later_one_from_it(hou
         recorder.watch(claim_of(task, 2))
         assert await stale.get() == [2]
     await recorder.stop()
+
+
+async def test_what_an_idle_worker_claims_begins_before_it_asks_for_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noting(what: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        async def noted(*arguments: Any) -> Any:
+            done.append(what)
+            return await act(*arguments)
+
+        return noted
+
+    queue = house.runtime.queue
+    monkeypatch.setattr(queue, "claim", noting("claims", queue.claim))
+    monkeypatch.setattr(queue, "names", noting("asks", queue.names))
+    monkeypatch.setattr(Executor, "run", noting("begins", Executor.run))
+    async with house.worker():
+        await house.ended(await house.submit("echo", {"word": "hi"}))
+    assert done[done.index("claims") :][:3] == ["claims", "begins", "asks"]

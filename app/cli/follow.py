@@ -1,12 +1,14 @@
 """Following a task from the command line: its event stream over as many connections as it takes.
 
 A stream that breaks is opened again behind the last event seen, so nothing is missed and nothing is told twice.
+Where streams are switched off, the log is looked up each second, and the end told all the same.
 The task itself does not depend on anybody following it.
 """
 
 import time
 from collections.abc import Iterator
 from enum import IntEnum
+from typing import Any
 
 import httpx2
 import orjson
@@ -15,10 +17,13 @@ from app.cli.client import Api, at
 from app.cli.narration import Narration
 from app.cli.screen import complain, note
 from app.cli.wording import TaskEvent
+from orchestrator.domain.states import FINAL
 
 PATIENCE_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.0, 5.0, 5.0, 5.0, 5.0, 5.0)
 """The waits between one broken connection and the next try; starts over with every event."""
+LOOK_SECONDS = 1.0
 NOTHING_MORE = 204
+_NOT_FOUND = 404
 _TRANSIENT = frozenset({429, 502, 503, 504})
 
 
@@ -54,12 +59,9 @@ def events(api: Api, task_id: str, after: str = "") -> Iterator[TaskEvent]:
                 if source.response.status_code == NOTHING_MORE:
                     yield _ended(api, task_id, seen)
                     return
-                if source.response.is_success:
-                    connected = True
-                elif source.response.status_code not in _TRANSIENT or not connected:
-                    api.refuse(source.response)
-                else:
-                    raise httpx2.ReadError(f"it answered {source.response.status_code}")
+                if source.response.status_code == _NOT_FOUND and not connected:
+                    break  # the task, or all streams
+                connected = _admitted(api, source.response, connected)
                 for sent in source:
                     if _is_old(sent.id, seen):
                         continue
@@ -74,6 +76,41 @@ def events(api: Api, task_id: str, after: str = "") -> Iterator[TaskEvent]:
                 api.unreachable(error)
             reason = str(error) or type(error).__name__
         broken = _wait(api, task_id, seen, broken, reason)
+    yield from _looked_up(api, task_id, seen)
+
+
+def _admitted(api: Api, response: httpx2.Response, connected: bool) -> bool:
+    """Return True for a stream that is open. Raises httpx2.ReadError when the next try may find one."""
+    if not response.is_success:
+        if response.status_code not in _TRANSIENT or not connected:
+            api.refuse(response)
+        raise httpx2.ReadError(f"it answered {response.status_code}")
+    return True
+
+
+def told(api: Api, task_id: str, after: str) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the log behind `after`, as the API gives them."""
+    while True:
+        page = api.get(at("tasks", task_id, "logs"), {"after": after or None, "limit": 200})
+        yield from page["items"]
+        if not page["next_cursor"]:
+            return
+        after = page["next_cursor"]
+
+
+def _looked_up(api: Api, task_id: str, seen: str) -> Iterator[TaskEvent]:
+    """Yield lines of the log and the end without a stream. Ends the command when there is no such task."""
+    task = api.get(at("tasks", task_id))
+    note("streams are switched off there (ENABLE_SSE): its log is looked up each second")
+    while True:
+        for line in told(api, task_id, seen):
+            seen = line["id"]
+            yield TaskEvent(seen, line["event"], line["data"])
+        if task["status"] in FINAL:
+            yield TaskEvent(seen, "end", {"status": task["status"], "error": task["error"]})
+            return
+        time.sleep(LOOK_SECONDS)
+        task = api.get(at("tasks", task_id))
 
 
 def _wait(api: Api, task_id: str, seen: str, broken: int, reason: str) -> int:

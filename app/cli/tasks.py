@@ -1,14 +1,13 @@
 """`aurea tasks`: list, show, cancel, retry, steps, artifacts, logs, why."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.arguments import AsJson, Cursor, Limit, TaskIdArgument, read_tags
 from app.cli.artifacts import artifacts
-from app.cli.client import Api, at, open_api
-from app.cli.follow import follow
+from app.cli.client import at, open_api
+from app.cli.follow import follow, told
 from app.cli.groups import ListingGroup
 from app.cli.narration import narration
 from app.cli.screen import answers, indented, note, print_json, status_text
@@ -168,14 +167,14 @@ def logs(
     api = open_api()
     if follow_it:
         raise typer.Exit(follow(api, task_id, narration(as_json=as_json), after))
-    told = list(_told(api, task_id, after))
+    lines = list(told(api, task_id, after))
     if as_json:
-        print_json({"items": told, "next_cursor": None})
+        print_json({"items": lines, "next_cursor": None})
         return
     with narration(as_json=False) as telling:
-        for event in told:
-            telling.tell(TaskEvent(event["id"], event["event"], event["data"], event["at"]))
-    if not told:
+        for line in lines:
+            telling.tell(TaskEvent(line["id"], line["event"], line["data"], line["at"]))
+    if not lines:
         note("it has told nothing yet")
 
 
@@ -183,15 +182,6 @@ def logs(
 def why(task_id: TaskIdArgument, as_json: AsJson = False) -> None:
     """Name the first cause why a task does not run."""
     print_record(open_api().get(at("tasks", task_id, "why")), WHY, as_json=as_json)
-
-
-def _told(api: Api, task_id: str, after: str) -> Iterator[dict[str, Any]]:
-    while True:
-        page = api.get(at("tasks", task_id, "logs"), {"after": after or None, "limit": 200})
-        yield from page["items"]
-        if not page["next_cursor"]:
-            return
-        after = page["next_cursor"]
 
 
 def _print_changed(task: dict[str, Any], as_json: bool) -> None:

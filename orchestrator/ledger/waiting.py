@@ -39,6 +39,7 @@ class Waiting:
             wait.every_child,
             wait.lock,
             wait.money,
+            None if ending.progress is None else ending.progress.decode(),
         )
         return parked is True or await self._database.value(_SQL["is_parked"], claim.entry.id, claim.fence) is True
 

@@ -12,14 +12,15 @@ from orchestrator.domain.task import Settlement
 from orchestrator.operations.patience import patiently
 from orchestrator.operations.rebuild import restore
 from orchestrator.operations.record import is_on_its_way
+from orchestrator.operations.seal import seal_ending
 from orchestrator.operations.wake import wake
 from orchestrator.runtime import Runtime
 
 
 async def park(runtime: Runtime, worker: WorkerId, ending: Settlement) -> bool:
     """Let the task wait; False for a stale attempt, which changed nothing."""
-    task_id = ending.claim.entry.id
-    while not await patiently(runtime.clock, lambda: runtime.ledger.park(ending)):
+    task_id, kept = ending.claim.entry.id, seal_ending(runtime, ending)
+    while not await patiently(runtime.clock, lambda: runtime.ledger.park(kept)):
         if not await is_on_its_way(runtime, task_id):
             runtime.metrics.lease_lost(1)
             return False

@@ -58,16 +58,19 @@ def open_claim(vault: Vault, claim: Claim) -> Claim:
 def seal_ending(runtime: Runtime, ending: Settlement) -> Settlement:
     """Return an ending as it is stored. A task that goes back to the queue goes there under the newest key."""
     vault, entry = runtime.vault, ending.claim.entry
-    result, error = ending.result, ending.error
+    result, error, progress = ending.result, ending.error, ending.progress
     if result is not None:
         result = vault.seal(entry.tenant, entry.id, RESULT, result)
+    if progress is not None:
+        progress = vault.seal(entry.tenant, entry.id, PROGRESS, progress)
     if error is not None and (vault.seals(entry.tenant) or error.message.startswith(MARK)):
         message = vault.seal(entry.tenant, entry.id, ERROR, orjson.dumps(error.message))
         error = replace(error, message=orjson.loads(message))
     claim = ending.claim if ending.state in FINAL else _renewed(vault, ending.claim)
-    if result is ending.result and error is ending.error and claim is ending.claim:
+    same = result is ending.result and error is ending.error and progress is ending.progress
+    if same and claim is ending.claim:
         return ending
-    return replace(ending, claim=claim, result=result, error=error)
+    return replace(ending, claim=claim, result=result, error=error, progress=progress)
 
 
 def _renewed(vault: Vault, claim: Claim) -> Claim:

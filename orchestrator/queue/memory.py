@@ -57,22 +57,22 @@ class MemoryQueue(MemoryOutbox, MemoryReading):
             del waiting[task_id]
             if self._seat(self._records[task_id].entry, pending[task_id]):
                 seated.append(task_id)
-        return [self._claim(task_id, worker, hold_ms) for task_id in seated]
+        return [self._claim(task_id, worker, hold_ms, at) for at, task_id in enumerate(seated)]
 
-    def _claim(self, task_id: TaskId, worker: WorkerId, hold_ms: int) -> Claim:
+    def _claim(self, task_id: TaskId, worker: WorkerId, hold_ms: int, later_us: int) -> Claim:
         record = self._records[task_id]
         entry = record.entry
         ready = self._pending[entry.queue].pop(task_id) - entry.priority * self._step_us
         attempt = entry.attempt + 1
         record.entry = replace(entry, attempt=attempt, ready_at_us=ready, retrying=False, restored=False)
         self._waiting.pop(task_id, None)
-        record.status, record.started_at_us = State.RUNNING, self._now_us()
+        record.status, record.started_at_us = State.RUNNING, self._now_us() + later_us
         expired = attempt == 1 and entry.expires_at_us is not None and entry.expires_at_us <= self._now_us()
-        return replace(self._lease(record, worker, hold_ms), expired=expired)
+        return replace(self._lease(record, worker, hold_ms, later_us), expired=expired)
 
-    def _lease(self, record: Record, worker: WorkerId, hold_ms: int) -> Claim:
+    def _lease(self, record: Record, worker: WorkerId, hold_ms: int, later_us: int = 0) -> Claim:
         self._counter += 1
-        entry, now = record.entry, self._now_us()
+        entry, now = record.entry, self._now_us() + later_us
         record.lease = Lease(worker, Fence(self._epoch * SPAN + self._counter))
         self._leases.hold(entry.id, record.lease, hold_ms)
         before = replace(entry, attempt=entry.attempt - 1)

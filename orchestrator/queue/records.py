@@ -101,7 +101,7 @@ def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Cl
     """Read what claim.lua answers: word, now, epoch, then a row per task."""
     _, now_us, open_epoch, *rows = reply
     claims = []
-    for record, payload, crashes, epoch, task_id, fence, attempt, score in rows:
+    for at_us, (record, payload, crashes, epoch, task_id, fence, attempt, score) in enumerate(rows, now_us):
         (
             queue, priority, tenant, type_name, max_retries, timeout_seconds, traceparent, expires_at_us, *called
         ) = loads(record)  # fmt: skip
@@ -112,7 +112,7 @@ def read_claims(reply: Sequence[Any], worker: WorkerId, step_us: int) -> list[Cl
         )  # fmt: skip
         expired = expires_at_us is not None and attempt == 1 and expires_at_us <= now_us
         claims.append(
-            Claim(entry, fence, attempt, worker, now_us, max(0, now_us - ready_at_us), epoch == open_epoch, expired)
+            Claim(entry, fence, attempt, worker, at_us, max(0, at_us - ready_at_us), epoch == open_epoch, expired)
         )
     return claims
 

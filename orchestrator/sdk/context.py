@@ -198,7 +198,8 @@ class SyncHttp(Protocol):
 
 
 class SyncContext(_Attempt, Protocol):
-    """One attempt, for a plain `def` handler; `Context` says what each call promises."""
+    """One attempt, for a plain `def` handler, also one that names its parameter's type `Context`, which says what
+    each call promises; a type checker needs this name to know that nothing is awaited."""
 
     @property
     def http(self) -> SyncHttp: ...

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
-from orchestrator.sdk.context import Context, SyncContext
+from orchestrator.sdk.context import SyncContext
 
 _NO_PAYLOAD = "its first parameter is the payload and needs a type: a pydantic model, or dict"
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -58,13 +58,12 @@ def _resolve(function: Callable[..., Any], parameter: inspect.Parameter, where: 
 
 
 def _check_context(function: Callable[..., Any], parameter: inspect.Parameter, is_async: bool, where: str) -> None:
+    # A plain def may say Context for short: what it gets has the same members, without await.
     annotation = parameter.annotation
     if isinstance(annotation, str):
         annotation = function.__globals__.get(annotation)  # it may be imported for the type checker alone
     if is_async and annotation is SyncContext:
         raise TypeError(f"{where}: it is an async def, so its second parameter is a Context")
-    if not is_async and annotation is Context:
-        raise TypeError(f"{where}: it is a plain def, so its second parameter is a SyncContext")
 
 
 def _adapter(payload: Any, where: str) -> TypeAdapter[Any]:

@@ -253,7 +253,8 @@ class Attempts:
     def _decide(self, claim: Claim, outcome: Outcome, duration_us: int) -> Settlement:
         handler = self._runtime.handlers.get(claim.entry.type)
         policy = handler.policy if handler is not None else _DEFAULT_POLICY
-        ending = decide(claim, outcome, policy, self._runtime.clock.chance(), duration_us)
+        chance, progress = self._runtime.clock.chance(), self._journal.progress(claim)
+        ending = decide(claim, outcome, policy, chance, duration_us, progress)
         logs.note(
             "attempt_ended",
             "orchestrator.attempts",

@@ -9,7 +9,7 @@ from collections import deque
 
 import structlog
 
-from orchestrator.domain.events import Told
+from orchestrator.domain.events import EventKind, Told
 from orchestrator.domain.ids import Fence, WorkerId
 from orchestrator.domain.task import Claim
 from orchestrator.operations.tell import tell
@@ -35,6 +35,7 @@ class Journal:
         self._written = 0
         self._newest: dict[Fence, int] = {}
         """The number of the last event of each attempt that told something."""
+        self._progress: dict[Fence, bytes] = {}
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._lane: asyncio.Task[None] | None = None
@@ -54,7 +55,13 @@ class Journal:
         self._waiting.append(told)
         self._appended += 1
         self._newest[told.fence] = self._appended
+        if told.kind is EventKind.PROGRESS:
+            self._progress[told.fence] = told.data
         self._wake.set()
+
+    def progress(self, claim: Claim) -> bytes | None:
+        """Return how far this attempt last said that it is, until it is flushed."""
+        return self._progress.get(claim.fence)
 
     async def room(self) -> None:
         """Return when the journal is not full: what tells too fast is slowed down."""
@@ -65,6 +72,7 @@ class Journal:
 
     async def flush(self, claim: Claim) -> None:
         """Return when everything told so far by this attempt is written, and forget the attempt."""
+        self._progress.pop(claim.fence, None)
         newest = self._newest.pop(claim.fence, 0)
         if newest <= self._written:
             return

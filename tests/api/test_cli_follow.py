@@ -11,7 +11,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from app.cli import follow
-from tests.api.command_line import TASK_ID, aurea, cut, frame, on_terminal, serve_stream, start, stream, task
+from tests.api.command_line import TASK_ID, aurea, cut, frame, on_terminal, page, serve_stream, start, stream, task
 
 RUNNING = frame(10, "status", {"status": "running", "attempt": 1})
 LOG = frame(11, "log", {"text": "slow", "fields": {"level": "warning", "host": "a b", "ms": 7}})
@@ -68,6 +68,19 @@ def test_a_stream_may_start_behind_an_event(httpserver: HTTPServer):
     assert asked == ["11"]
 
 
+def test_where_streams_are_switched_off_the_log_is_looked_up_until_the_end(httpserver: HTTPServer, monkeypatch):
+    monkeypatch.setattr(follow, "LOOK_SECONDS", 0.0)
+    serve_stream(httpserver, lambda _: Response(status=404))
+    lines = f"/tasks/{TASK_ID}/logs"
+    log = {"id": "11", "event": "log", "at": "2026-11-20T10:00:00Z", "data": {"text": "slow", "fields": {}}}
+    httpserver.expect_oneshot_request(f"/tasks/{TASK_ID}").respond_with_json(task(status="running"))
+    httpserver.expect_request(lines, query_string="limit=200").respond_with_json(page(log))
+    httpserver.expect_request(f"/tasks/{TASK_ID}").respond_with_json(task(status="succeeded"))
+    httpserver.expect_request(lines, query_string="after=11&limit=200").respond_with_json(page())
+    result = aurea(httpserver, *FOLLOW)
+    assert (result.exit_code, result.stdout.splitlines()) == (0, ["log\tinfo slow", "end\tsucceeded"])
+
+
 def test_a_stream_with_nothing_behind_the_event_ends_with_the_tasks_state(httpserver: HTTPServer):
     serve_stream(httpserver, lambda _: Response(status=204))
     httpserver.expect_request(f"/tasks/{TASK_ID}").respond_with_json(task(status="failed"))
@@ -94,6 +107,7 @@ def test_patience_ends_with_how_to_go_on(httpserver: HTTPServer):
 def test_a_refusal_is_not_tried_again(httpserver: HTTPServer):
     gone = Response('{"detail": "no task"}', 404, mimetype="application/problem+json")
     asked = serve_stream(httpserver, lambda _: gone)
+    httpserver.expect_request(f"/tasks/{TASK_ID}").respond_with_response(gone)
     result = aurea(httpserver, *FOLLOW)
     assert result.exit_code == 1
     assert result.stderr == "error: no task\n"

@@ -25,7 +25,12 @@ async def test_the_lowest_number_is_first_and_inside_a_priority_the_first_in(que
     assert await queue.enqueue([low]) == [True]
     assert await queue.enqueue([second, first]) == [True, True]
     assert await queue.enqueue([high]) == [True]
-    assert await claimed_ids(queue) == ids(high, second, first, low)
+    claims = await queue.claim(ONE, "default", 100, HOLD_MS)
+    assert [claim.entry.id for claim in claims] == ids(high, second, first, low)
+    told = [claim.claimed_at_us for claim in claims]
+    assert told == sorted(set(told)), "who looks at the times sees the order"
+    live = await queue.live(ids(high, low))
+    assert [live[each.id].started_at_us for each in (high, low)] == [told[0], told[-1]]
 
 
 async def test_a_step_of_waiting_is_worth_one_priority(bench: Bench) -> None:

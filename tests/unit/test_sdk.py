@@ -119,7 +119,6 @@ def generator(payload: dict) -> Any:
     yield 1
 
 
-def plain_with_async_context(payload: dict, ctx: Context) -> None: ...
 async def async_with_plain_context(payload: dict, ctx: SyncContext) -> None: ...
 
 
@@ -133,7 +132,6 @@ async def async_with_plain_context(payload: dict, ctx: SyncContext) -> None: ...
         (undefined, "'Nowhere' is not defined"),
         (unknowable, "pydantic cannot"),
         (generator, "cannot yield"),
-        (plain_with_async_context, "its second parameter is a SyncContext"),
         (async_with_plain_context, "its second parameter is a Context"),
         (Size, "a handler is a function"),
     ],

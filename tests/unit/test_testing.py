@@ -29,6 +29,12 @@ async def resize(payload: Resize, ctx: Context) -> Any:
     return {"width": payload.width, "text": answer.text, "attempt": ctx.attempt}
 
 
+@task("short")
+def short(payload: dict, ctx: Context) -> int:
+    ctx.log("here")  # type: ignore[unused-coroutine]  # what a plain def gets does not await, whatever it calls it
+    return ctx.attempt
+
+
 @task("plain", isolation="process", memory_mb=100)
 def plain(payload: dict, ctx: SyncContext) -> Any:
     ctx.log("here")
@@ -66,6 +72,11 @@ def test_a_failure_is_judged_as_a_worker_would():
     assert run.error is not None
     assert (run.error.type, run.error.retryable, run.retry_after_seconds) == ("HTTPStatusError", True, 7)
     assert "HTTPStatusError" in repr(run)
+
+
+def test_a_plain_handler_may_call_its_context_by_the_short_name():
+    run = run_task(short, {}, attempt=2)
+    assert (run.result, run.logs) == (2, [Logged("here", {})])
 
 
 def test_a_plain_handler_runs_in_this_process_whatever_its_isolation():

@@ -36,6 +36,7 @@ async def test_a_task_runs_once_and_its_story_is_complete_and_in_order(house: Ho
     places = [event.place for event in story]
     assert places == sorted(set(places))
     assert [event.place for event in await house.story(task)] == places, "a replay tells the same"
+    assert (await get(house.runtime, DEFAULT_TENANT, task.id)).progress == {"fraction": 0.5, "text": "half"}
 
 
 async def test_listeners_that_come_and_go_see_every_event_once(house: House) -> None:

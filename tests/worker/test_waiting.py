@@ -11,7 +11,7 @@ from orchestrator.domain.states import State
 from orchestrator.domain.task import Task
 from orchestrator.operations.cancel import cancel
 from orchestrator.operations.fences import fresh_fence
-from orchestrator.operations.read import page, runs, steps
+from orchestrator.operations.read import get, page, runs, steps
 from orchestrator.operations.replay import retry
 from orchestrator.operations.why import why
 from orchestrator.worker.chores import wakes
@@ -138,6 +138,7 @@ async def test_a_sleep_is_over_when_it_would_have_been_and_is_not_begun_again(ho
     async with house.worker(), house.scheduler():
         await waiting(house, asleep)
         assert (await why(house.runtime, DEFAULT_TENANT, asleep.id)).cause == "sleeping"
+        assert (await get(house.runtime, DEFAULT_TENANT, asleep.id)).progress == {"fraction": 0.2, "text": ""}
         ended = await house.ended(task)
     assert (ended.result, ended.attempt) == (2, 1)
     assert ended.finished_at is not None

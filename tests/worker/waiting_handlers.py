@@ -99,6 +99,7 @@ async def nested(payload: int, ctx: Context) -> int:
 @task("sleeper")
 async def sleeper(payload: float, ctx: Context) -> int:
     """Sleep for so long."""
+    await ctx.progress(0.2)
     RUNS[ctx.task_id] += 1
     await ctx.sleep(payload)
     return RUNS[ctx.task_id]

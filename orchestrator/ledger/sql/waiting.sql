@@ -10,7 +10,7 @@ with held as materialized (
 ), parked as (
   update orchestrator_tasks t
   set status = 'waiting', fence = $2::bigint, attempt = $3::integer, crashes = $4::smallint, worker_id = null,
-    started_at = h.began_at, awaited = $8::uuid[], awaits_all = $9::boolean, awaits_lock = $10::text,
+    started_at = h.began_at, progress = $12::json, awaited = $8::uuid[], awaits_all = $9::boolean, awaits_lock = $10::text,
     awaits_money = $11::boolean, run_at = case
       when $11::boolean and exists (  -- the limit was changed since it was told that there is no money
         select from orchestrator_limits b

@@ -136,8 +136,15 @@ async def test_what_somebody_writes_meanwhile_is_not_undone(
         wanted = Wanted(SEALED_MARK, f"{SEALED_MARK}k1:", b"k1:", ["*"])
         found = await ledger.stale(LOWEST_ID, LAST, 100, wanted)
         prints = await ledger.stale_fingerprints(LOWEST_ID, LAST, wanted)
-        assert {stale.place for stale in found} == {"payload", "result", "run", "step", "event"}
-        for table, column in (("tasks", "payload"), ("tasks", "result"), ("steps", "result"), ("events", "data")):
+        assert {stale.place for stale in found} == {"payload", "result", "progress", "run", "step", "event"}
+        columns = (
+            ("tasks", "payload"),
+            ("tasks", "result"),
+            ("tasks", "progress"),
+            ("steps", "result"),
+            ("events", "data"),
+        )
+        for table, column in columns:
             await database.execute(f"update orchestrator_{table} set {column} = '7' where {column} is not null")
         await database.execute("update orchestrator_runs set error = jsonb_set(error, '{message}', '7')")
         await database.execute("update orchestrator_tasks set fingerprint = '7'")

@@ -38,6 +38,7 @@ async def test_handlers_and_callers_see_it_and_no_store_and_no_log_does(
     ended = await read_it(house, task)
     assert ended.payload["secret"] == CANARY
     assert ended.result == {"kept": CANARY, "child": CANARY}
+    assert ended.progress == {"fraction": 0.5, "text": CANARY}
     told = {event.kind: event.data for event in story}
     assert told[EventKind.RESULT] == ended.result
     assert told[EventKind.TOKEN] == {"text": CANARY}

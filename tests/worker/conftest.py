@@ -28,6 +28,8 @@ from orchestrator.worker.scheduler import Scheduler
 from orchestrator.worker.service import Facts, WorkerService
 
 STEP_US = 3_600_000_000
+POP_SECONDS = 0.1
+"""A worker that is stopped waits for its last pop: a second, if nobody shortens it."""
 
 
 @dataclass
@@ -37,6 +39,10 @@ class House:
     runtime: Runtime
     intake: Intake
     redis_url: str
+
+    def __post_init__(self) -> None:
+        pop = self.runtime.queue.pop
+        self.runtime.queue.pop = lambda queues, _: pop(queues, POP_SECONDS)  # type: ignore[method-assign]
 
     async def submit(self, kind: str, payload: Any = None, **fields: Any) -> Task:
         return (await self.receive(kind, payload, **fields)).task

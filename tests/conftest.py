@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,10 +60,14 @@ class Servers:
 
 def start_servers(folder: Path) -> Servers:
     postgres = Postgres(folder / "postgres", folder / "postgres.log", "postgres-password", FAST)
-    valkey = Valkey(folder / "valkey", folder / "valkey.log", "valkey-password", IN_MEMORY)
     postgres.start()
+    return Servers(postgres, start_valkey(folder))
+
+
+def start_valkey(folder: Path) -> Valkey:
+    valkey = Valkey(folder / "valkey", folder / "valkey.log", "valkey-password", IN_MEMORY)
     valkey.start()
-    return Servers(postgres, valkey)
+    return valkey
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -95,12 +100,27 @@ def own_servers() -> Iterator[Servers]:
     yield from _servers()
 
 
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """The same for a test that needs no Postgres, which takes longer to set up."""
+    with _folder() as folder:
+        started = start_valkey(folder)
+        yield started
+        started.stop()
+
+
 def _servers() -> Iterator[Servers]:
+    with _folder() as folder:
+        started = start_servers(folder)
+        yield started
+        started.valkey.stop()
+        started.postgres.stop()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"aurea-tests-{os.getpid()}-", dir=_fast_folder()))
-    started = start_servers(folder)
-    yield started
-    started.valkey.stop()
-    started.postgres.stop()
+    yield folder
     shutil.rmtree(folder)
 
 

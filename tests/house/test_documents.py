@@ -30,6 +30,23 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_headings(page: Path) -> None:
+    found = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text())
+    assert [f"{to}#{name}" for to, name in found if name not in _headings(page.parent / to if to else page)] == []
+
+
+def _headings(page: Path) -> set[str]:
+    """The names under which GitHub shows the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_found() -> None:
+    linked = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text())}
+    assert [str(page) for page in PAGES if "docs" in page.parts and page not in linked] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_is_one_that_there_is(page: Path) -> None:
     code = re.findall(r"```(?:sh)?\n.*?```|`[^`\n]+`", page.read_text(), re.DOTALL)
     commands = [found.split() for text in code for found in COMMAND.findall(text)]

@@ -12,13 +12,13 @@ from redis.asyncio import Connection, Redis
 from redis.exceptions import ResponseError
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.embedded.valkey import Valkey
 from orchestrator.queue import connect as connecting
 from orchestrator.queue import redis
 from orchestrator.queue.connect import answering, connect
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import Popped
 from orchestrator.queue.redis import RedisQueue
-from tests.conftest import Servers
 from tests.queue.entries import HOLD_MS, ONE, STEP_US, entry
 from tests.queue.line import Line
 
@@ -110,10 +110,10 @@ async def test_the_network_is_asked_whether_idle_connections_live(redis_clients:
         await client.connection_pool.release(connection)
 
 
-async def test_a_server_that_becomes_a_replica_ends_a_waiting_pop(own_servers: Servers) -> None:
-    clients = connect(own_servers.valkey.url)
+async def test_a_server_that_becomes_a_replica_ends_a_waiting_pop(own_valkey: Valkey) -> None:
+    clients = connect(own_valkey.url)
     queue = RedisQueue(*clients, Keys(), STEP_US)
-    with PlainRedis.from_url(own_servers.valkey.url) as admin:
+    with PlainRedis.from_url(own_valkey.url) as admin:
         waiting = asyncio.create_task(queue.pop(["default"], 5))
         while not admin.info("clients")["blocked_clients"]:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.005)

@@ -11,18 +11,17 @@ from orchestrator.domain.errors import RedisEvicts, Unavailable
 from orchestrator.embedded.valkey import Valkey
 from orchestrator.queue.connect import connect
 from orchestrator.queue.server import RedisServer
-from tests.conftest import Servers
 
 
 @pytest.fixture
-def admin(own_servers: Servers) -> Iterator[PlainRedis]:
-    with PlainRedis.from_url(own_servers.valkey.url) as client:
+def admin(own_valkey: Valkey) -> Iterator[PlainRedis]:
+    with PlainRedis.from_url(own_valkey.url) as client:
         yield client
 
 
 @pytest_asyncio.fixture
-async def server(own_servers: Servers) -> AsyncIterator[RedisServer]:
-    commands, _ = connect(own_servers.valkey.url)
+async def server(own_valkey: Valkey) -> AsyncIterator[RedisServer]:
+    commands, _ = connect(own_valkey.url)
     yield RedisServer(commands)
     await commands.aclose()
 
@@ -67,10 +66,10 @@ async def test_a_replica_is_named(admin: PlainRedis, server: RedisServer) -> Non
 
 @pytest.mark.parametrize("forbidden", ["-info", "-config", "-info -config -ping"])
 async def test_what_a_server_keeps_to_itself_is_unknown_and_no_fault(
-    admin: PlainRedis, own_servers: Servers, forbidden: str
+    admin: PlainRedis, own_valkey: Valkey, forbidden: str
 ) -> None:
     admin.execute_command("ACL", "SETUSER", "guest", "on", ">secret", "~*", "+@all", *forbidden.split())
-    commands, _ = connect(own_servers.valkey.url.replace(":valkey-password@", "guest:secret@"))
+    commands, _ = connect(own_valkey.url.replace(":valkey-password@", "guest:secret@"))
     server = RedisServer(commands)
     await server.refuse_eviction()
     facts = await server.facts()
@@ -79,9 +78,9 @@ async def test_what_a_server_keeps_to_itself_is_unknown_and_no_fault(
     assert facts.takes_snapshots is (False if forbidden == "-info" else None)
 
 
-async def test_a_server_that_is_gone_is_unavailable(own_servers: Servers, server: RedisServer) -> None:
-    own_servers.valkey.kill()
+async def test_a_server_that_is_gone_is_unavailable(own_valkey: Valkey, server: RedisServer) -> None:
+    own_valkey.kill()
     with pytest.raises(Unavailable):
         await server.facts()
-    own_servers.valkey.start_again()
+    own_valkey.start_again()
     assert (await server.facts()).version

@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.embedded.valkey import Valkey
 from orchestrator.queue import connect as connecting
 from orchestrator.queue.connect import ANSWER_SECONDS, answering, connect
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.presence import Presence
 from orchestrator.queue.redis import RedisQueue
-from tests.conftest import Servers
 from tests.frozen import frozen
 from tests.queue.entries import HOLD_MS, ONE, STEP_US, entry
 
@@ -26,8 +26,8 @@ Clients = tuple[Redis, Redis]
 
 
 @pytest_asyncio.fixture
-async def clients(own_servers: Servers) -> AsyncIterator[Clients]:
-    opened = connect(own_servers.valkey.url)
+async def clients(own_valkey: Valkey) -> AsyncIterator[Clients]:
+    opened = connect(own_valkey.url)
     yield opened
     for client in opened:
         await client.aclose()
@@ -52,7 +52,7 @@ async def refused_after(asking: Coroutine[Any, Any, Any]) -> float:
 
 
 async def test_any_number_of_commands_is_given_up_soon_and_the_next_are_served(
-    own_servers: Servers, clients: Clients
+    own_valkey: Valkey, clients: Clients
 ) -> None:
     queue, presence = over(clients), Presence(clients[0], Keys())
     await queue.open_epoch(1)
@@ -67,7 +67,7 @@ async def test_any_number_of_commands_is_given_up_soon_and_the_next_are_served(
         presence.workers,
         lambda: queue.pop(["default"], 0.01),
     ]
-    with frozen(own_servers.valkey):
+    with frozen(own_valkey):
         waits = await asyncio.gather(*(refused_after(call()) for call in calls * 10))
     assert max(waits) < ANSWER_SECONDS + 0.5
     began = time.monotonic()
@@ -75,14 +75,14 @@ async def test_any_number_of_commands_is_given_up_soon_and_the_next_are_served(
     assert await queue.pop(["nothing"], 0.01) is None
     assert time.monotonic() - began < 0.5
     assert not clients[0].connection_pool._in_use_connections
-    with PlainRedis.from_url(own_servers.valkey.url) as admin:
+    with PlainRedis.from_url(own_valkey.url) as admin:
         while admin.info("clients")["connected_clients"] > 32 + 1 + 1:  # noqa: ASYNC110 - it closes them one by one
             await asyncio.sleep(0.01)
 
 
-async def test_opening_a_connection_is_given_up_soon(own_servers: Servers, clients: Clients) -> None:
+async def test_opening_a_connection_is_given_up_soon(own_valkey: Valkey, clients: Clients) -> None:
     queue = over(clients)
-    with frozen(own_servers.valkey):
+    with frozen(own_valkey):
         began = time.monotonic()
         listening = asyncio.create_task(clients[0].connection_pool.get_connection())
         waits = await asyncio.gather(refused_after(queue.ping()), refused_after(queue.pop(["default"], 0.01)))
@@ -95,14 +95,14 @@ async def test_opening_a_connection_is_given_up_soon(own_servers: Servers, clien
 
 @pytest.mark.usefixtures("_soon")
 async def test_after_a_kill_of_a_frozen_server_the_next_one_is_used_at_once(
-    own_servers: Servers, clients: Clients
+    own_valkey: Valkey, clients: Clients
 ) -> None:
     queue = over(clients)
-    with frozen(own_servers.valkey):
+    with frozen(own_valkey):
         await asyncio.gather(*(refused_after(queue.ping()) for _ in range(50)))
-        own_servers.valkey.kill()
+        own_valkey.kill()
     assert await refused_after(queue.ping()) < 1, "a refused connection fails fast"
-    await asyncio.to_thread(own_servers.valkey.start_again)
+    await asyncio.to_thread(own_valkey.start_again)
     await asyncio.gather(*(queue.ping() for _ in range(50)))
 
 
@@ -121,11 +121,11 @@ async def test_an_address_where_nobody_answers_is_given_up_soon() -> None:
 
 @pytest.mark.usefixtures("_soon")
 async def test_closing_does_not_wait_until_a_frozen_server_has_taken_what_was_sent(
-    own_servers: Servers, clients: Clients
+    own_valkey: Valkey, clients: Clients
 ) -> None:
     commands, _ = clients
     await commands.ping()
-    with frozen(own_servers.valkey):
+    with frozen(own_valkey):
         sending = asyncio.create_task(commands.set("large", b"x" * 20_000_000))
         await asyncio.sleep(0.05)
         began = time.monotonic()

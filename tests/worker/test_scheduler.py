@@ -5,12 +5,12 @@ import asyncio
 from redis.asyncio import Redis
 
 from orchestrator.domain.ids import WorkerId
+from orchestrator.embedded.valkey import Valkey
 from orchestrator.queue.keys import Keys
 from orchestrator.settings import Settings
 from orchestrator.wiring import open_runtime
 from orchestrator.worker.chores.chore import Chore
 from orchestrator.worker.scheduler import Scheduler
-from tests.conftest import Servers
 from tests.worker.conftest import House
 
 
@@ -35,14 +35,14 @@ async def test_a_leader_that_is_stopped_lets_another_lead_at_once(
     assert await redis_clients[0].get(Keys().leader) is None
 
 
-async def test_a_leader_can_be_stopped_while_redis_is_away(database_url: str, own_servers: Servers) -> None:
-    settings = Settings(_env_file=None, database_url=database_url, redis_url=own_servers.valkey.url)
+async def test_a_leader_can_be_stopped_while_redis_is_away(database_url: str, own_valkey: Valkey) -> None:
+    settings = Settings(_env_file=None, database_url=database_url, redis_url=own_valkey.url)
     led = asyncio.Event()
     async with open_runtime(settings, "scheduler") as runtime:
         scheduler = Scheduler(runtime, WorkerId("scheduler-1"), [leading_chore(led)])
         running = asyncio.create_task(scheduler.run())
         async with asyncio.timeout(10):
             await led.wait()
-            own_servers.valkey.stop()
+            own_valkey.stop()
             scheduler.stop()
             await running

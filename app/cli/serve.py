@@ -4,6 +4,7 @@ Without DATABASE_URL and REDIS_URL it joins the system that `aurea up` runs in A
 """
 
 import gc
+import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -89,6 +90,7 @@ def cron(
 
 def _settings(needed: Sequence[str] = _BOTH, **given: Any) -> Settings:
     settings = joined(read_settings(**given), needed)
+    _spare_rich()
     from orchestrator.telemetry.logs import configure
 
     configure(settings.log_level, settings.log_format)
@@ -106,3 +108,12 @@ def _spare_the_collector() -> None:
     """Have what was loaded to start never looked at for garbage again: it took a tenth of a busy process' time."""
     gc.collect()
     gc.freeze()
+
+
+def _spare_rich() -> None:
+    """Load structlog as if rich were not there: for tracebacks that nobody is shown it takes 4 MB of every process."""
+    if "rich" not in sys.modules:
+        sys.modules["rich"] = None  # type: ignore[assignment]
+        import structlog  # noqa: F401
+
+        del sys.modules["rich"]

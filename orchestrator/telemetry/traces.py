@@ -7,6 +7,7 @@ OpenTelemetry's messaging conventions. A context that was not sampled costs no s
 Without an endpoint nothing of OpenTelemetry is imported; ids still travel and still stand in every log line.
 """
 
+import sys
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,8 @@ def open_traces(endpoint: str | None, sample: float, service: str) -> Traces:
     """
     if endpoint is None:
         return Traces()
+    # The command line of httpx, which OpenTelemetry loads, would load rich with it: 4 MB that nobody uses.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from orchestrator.telemetry.spans import Spans, export_to
 
     return Traces(Spans(export_to(endpoint, sample, service)))

@@ -62,3 +62,13 @@ def test_a_verb_loads_no_server_and_no_store(module: str):
     program = f"import sys, app.cli.{module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_part_of_the_system_loads_nothing_for_terminals():
+    program = (
+        "import sys, app.cli.main; from app.cli.serve import _spare_rich; _spare_rich(); import orchestrator.wiring;"
+        "from orchestrator.telemetry.traces import open_traces; open_traces('http://127.0.0.1:9', 0, 'aurea').stop();"
+        "print([name for name in ('rich', 'pygments') if name in sys.modules]); import rich.console, httpx"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -43,19 +43,17 @@ class Mutation:
     """Instead of a campaign, where one hardly ever meets the moment."""
 
 
-_SETTLE = """  where t.fence <= e.fence and t.status < 'succeeded'
+_FENCE = """  where t.fence <= e.fence and t.status < 'succeeded'
     and (t.status = 'running' or t.fence < case when e.ending = 'crashed' then e.run else e.fence end)
-  order by t.id
-  for no key update of t
-), kept as ("""
+"""
 _INSERT = "    stored = await runtime.ledger.insert(asked) if asked else []\n"
 
 MUTATIONS = (
     Mutation(
         "the fence check of the ledger",
         "orchestrator/ledger/sql/attempts.sql",
-        _SETTLE,
-        "\n".join(_SETTLE.splitlines()[2:]),
+        _FENCE,
+        "  where t.status < 'succeeded'\n",
         ("worker_paused", "worker_paused_shortly"),
     ),
     Mutation(

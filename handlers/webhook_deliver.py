@@ -52,7 +52,7 @@ class Letter(BaseModel):
     event: Event
 
 
-@task("webhook_deliver", max_retries=len(DELAYS_SECONDS), timeout_seconds=60, priority=3)
+@task("webhook_deliver", queue="webhook_deliver", max_retries=len(DELAYS_SECONDS), timeout_seconds=60, priority=3)
 async def webhook_deliver(payload: Letter, ctx: Context) -> dict[str, Any]:
     """Tell one receiver of one event; made by the system alone."""
     event = payload.event

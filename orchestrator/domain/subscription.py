@@ -14,6 +14,8 @@ SubscriptionId = NewType("SubscriptionId", str)
 
 DELIVER = "webhook_deliver"
 """The type of the tasks that tell: the system alone makes them."""
+DELIVERIES = DELIVER
+"""The queue in which they wait, and nothing else: a slow receiver holds up no other task."""
 CALLBACKS = "callbacks"
 """The recipient whose secret signs what goes to a tenant's callback URLs."""
 MOST_SUBSCRIPTIONS = 50

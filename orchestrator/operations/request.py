@@ -17,7 +17,7 @@ from orchestrator.domain.delivery import PROCESSOR, RESERVED, Arrival
 from orchestrator.domain.errors import InvalidInput, Issue, TooLarge, UnknownType
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.priority import DEFAULT, LOWEST, MOST_URGENT
-from orchestrator.domain.subscription import DELIVER
+from orchestrator.domain.subscription import DELIVER, DELIVERIES
 from orchestrator.domain.task import DEFAULT_QUEUE, NewTask
 from orchestrator.egress.destination import check_destination, refusal
 from orchestrator.runtime import Runtime
@@ -134,11 +134,14 @@ def accept(runtime: Runtime, request: TaskRequest, origin: Origin) -> NewTask:
 
 
 def _check_ours(request: TaskRequest, origin: Origin) -> None:
-    """Raise InvalidInput for what the system alone makes: its types, and keys that belong to webhooks."""
+    """Raise InvalidInput for what the system alone makes: its types, its queue, and keys that belong to webhooks."""
     ours = origin.own or origin.arrival is not None
     if request.type in _MADE_BY_US and not ours:
         fix = f"is made by the system alone: {_MADE_BY_US[request.type]}"
         raise InvalidInput(f"a task of the type {request.type} {fix}", [Issue("/type", fix)])
+    if request.queue == DELIVERIES and not ours:
+        fix = "is kept for webhooks that go out: choose another"
+        raise InvalidInput(f"the queue {DELIVERIES} {fix}", [Issue("/queue", fix)])
     key = request.idempotency_key or ""
     if key.startswith(RESERVED) and not ours and origin.parent_id is None:
         fix = f"begins with {RESERVED}, which is kept for webhooks: choose another"

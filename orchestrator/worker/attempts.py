@@ -6,6 +6,9 @@ committed is bounded apart, or the time of a commit would limit the rate.
 While attempts are brisk, as many more tasks as may run are claimed ahead and kept ready, so that no slot waits for a
 round trip. One that is not begun within a second after all is given back, for others to run.
 
+Deliveries of webhooks are bounded by a number of their own, beside the others: they wait for somebody outside, who may
+be slow, and neither take the slots of other tasks nor wait for them.
+
 Attempts go by their fences: one that is stopped may still unwind when its task is claimed here again. The lease is
 the newer one's then, and the older one is stopped.
 """
@@ -14,22 +17,22 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 
-import orjson
 import structlog
 
 from orchestrator.batching import Batcher
 from orchestrator.domain.errors import DeadLetter, LeaseLost
-from orchestrator.domain.events import FAILURE, EventKind, Told
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.outcome import Expired, Failed, Outcome, Released, Unbegun, decide
 from orchestrator.domain.retry import RetryPolicy, is_suspect
 from orchestrator.domain.states import State
+from orchestrator.domain.subscription import DELIVERIES
 from orchestrator.domain.task import Claim, Settlement
 from orchestrator.operations.park import park
 from orchestrator.operations.settle import settle
 from orchestrator.runtime import Runtime
 from orchestrator.telemetry import logs
 from orchestrator.worker.executor import Executor
+from orchestrator.worker.failure import told_failure
 from orchestrator.worker.journal import Journal
 from orchestrator.worker.recorder import Recorder
 
@@ -41,6 +44,7 @@ _MOST_UNSETTLED = 800
 _BRISK_US = 100_000
 """Attempts that take less on average are claimed ahead."""
 _READY_SECONDS = 1.0
+DELIVERIES_AT_ONCE = 32
 _DEFAULT_POLICY = RetryPolicy()
 
 
@@ -65,6 +69,8 @@ class Attempts:
         recorder.on_stale = self.stop
         self._lives: dict[Fence, asyncio.Task[None]] = {}
         self._running: dict[Fence, TaskId] = {}
+        self._delivering: set[Fence] = set()
+        """Those of the running that are deliveries."""
         self._ready: deque[tuple[float, Claim]] = deque()
         """Claimed ahead, and since when."""
         self._usual_us = _BRISK_US
@@ -107,7 +113,18 @@ class Attempts:
         if len(self._lives) - len(self._running) >= _MOST_UNSETTLED:
             return 0
         ahead = self._concurrency if self._usual_us < _BRISK_US else 0
-        return self._concurrency + ahead - len(self._running) - len(self._ready)
+        return self._free + ahead - len(self._ready)
+
+    @property
+    def room_to_deliver(self) -> int:
+        """How many more deliveries to claim now."""
+        unsettled = len(self._lives) - len(self._running)
+        return 0 if unsettled >= _MOST_UNSETTLED else DELIVERIES_AT_ONCE - len(self._delivering)
+
+    @property
+    def _free(self) -> int:
+        """Slots that no task runs in."""
+        return self._concurrency - (len(self._running) - len(self._delivering))
 
     def tasks(self) -> tuple[TaskId, ...]:
         """What runs now. The heartbeat's thread asks: a copy is made at one go, an iteration is not."""
@@ -128,7 +145,11 @@ class Attempts:
         if older is not None:
             self.stop((older,))
         self.held[task_id] = fence
-        if len(self._running) < self._concurrency:
+        if claim.entry.queue == DELIVERIES and self.room_to_deliver > 0:
+            self._delivering.add(fence)
+            self._begin(claim)
+            return
+        if self._free > 0:
             self._begin(claim)
             return
         if not self._ready:
@@ -218,17 +239,20 @@ class Attempts:
                 outcome = await self._outcome(claim)
             finally:
                 del self._running[claim.fence]
+                delivered = claim.fence in self._delivering
+                self._delivering.discard(claim.fence)
                 self._stopped.pop(claim.fence, None)
-                if self._ready:
+                if self._ready and self._free > 0:
                     self._begin(self._ready.popleft()[1])
                 self._moved.set()
             if outcome is None:
                 return None
             if isinstance(outcome, Failed):
                 processing.failed(outcome.error)
-                self._tell_failure(claim, outcome)
+                self._journal.append(told_failure(claim, outcome.error, self._runtime.clock.now()))
             duration_us = int((monotonic() - started) * 1e6)
-            self._usual_us += (duration_us - self._usual_us) // 16
+            if not delivered:
+                self._usual_us += (duration_us - self._usual_us) // 16
             return self._decide(claim, outcome, duration_us)
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
@@ -271,22 +295,6 @@ class Attempts:
             entry, error = ending.claim.entry, ending.error
             letter = DeadLetter(f"{entry.type}: {error.type}: {error.message}")
             self._runtime.reports.send(letter, task_id=entry.id, fingerprint=error.fingerprint)
-
-    def _tell_failure(self, claim: Claim, outcome: Failed) -> None:
-        """The history says why an attempt failed, also when a later one succeeds."""
-        text = f"attempt {claim.attempt} failed: {outcome.error.type}: {outcome.error.message}"
-        body = {"text": text, "fields": {"level": "error"}}
-        self._journal.append(
-            Told(
-                task_id=claim.entry.id,
-                tenant=claim.entry.tenant,
-                fence=claim.fence,
-                number=FAILURE,
-                kind=EventKind.LOG,
-                data=orjson.dumps(body),
-                at=self._runtime.clock.now(),
-            )
-        )
 
     async def _settle(self, endings: Sequence[Settlement]) -> list[bool | Exception]:
         return list(await settle(self._runtime, self._worker, endings))

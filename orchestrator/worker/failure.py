@@ -7,6 +7,8 @@ are worth a retry, and its Retry-After is obeyed; other 4xx are not). Anything e
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from orchestrator.domain.errors import (
     AddressRefused,
     BudgetExceeded,
@@ -20,9 +22,10 @@ from orchestrator.domain.errors import (
     StoreRefused,
     TooLarge,
 )
+from orchestrator.domain.events import FAILURE, EventKind, Told
 from orchestrator.domain.outcome import Failed
 from orchestrator.domain.retry_after import seconds_asked
-from orchestrator.domain.task import TaskError
+from orchestrator.domain.task import Claim, TaskError
 from orchestrator.sdk import ChildFailed, Handler, Retry, Terminal
 from orchestrator.telemetry.redaction import redact
 from orchestrator.worker.encoding import clean
@@ -65,6 +68,13 @@ def fail(task_type: str, kind: str, message: str, retry_after_seconds: float | N
     """Return a failure that the system itself found, worth a retry."""
     message = redact(clean(message, LONGEST_MESSAGE))
     return Failed(TaskError(kind, message, True, fingerprint(task_type, kind, message, "")), retry_after_seconds)
+
+
+def told_failure(claim: Claim, error: TaskError, at: datetime) -> Told:
+    """Return what the history says of a failed attempt, also when a later one succeeds."""
+    text = f"attempt {claim.attempt} failed: {error.type}: {error.message}"
+    body = orjson.dumps({"text": text, "fields": {"level": "error"}})
+    return Told(claim.entry.id, claim.entry.tenant, claim.fence, FAILURE, EventKind.LOG, body, at)
 
 
 def _decisive(error: BaseException) -> BaseException:

@@ -1,5 +1,6 @@
 """One worker process: the claim loop, its attempts, their journal and the heartbeat, started and stopped in order."""
 
+import asyncio
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -10,6 +11,7 @@ import structlog
 
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.retry import is_suspect
+from orchestrator.domain.subscription import DELIVERIES
 from orchestrator.domain.task import Claim
 from orchestrator.operations.purse import Purse
 from orchestrator.operations.request import Origin, TaskRequest
@@ -23,6 +25,7 @@ from orchestrator.worker.bench import Bench, Submission
 from orchestrator.worker.executor import Executor
 from orchestrator.worker.heartbeat import Connections, Heartbeat
 from orchestrator.worker.journal import Journal
+from orchestrator.worker.lane import Lane, served
 from orchestrator.worker.recorder import Recorder
 from orchestrator.worker.services import KeptSteps, Services
 from orchestrator.worker.threads import Threads
@@ -59,7 +62,7 @@ class WorkerService:
         self._threads = Threads()
         executor = Executor(runtime.handlers, self._bench())
         self._attempts = Attempts(runtime, facts.worker, executor, self._journal, self._recorder, facts.concurrency)
-        self._worker = Worker(runtime, facts.worker, self._attempts, facts.queues)
+        self._loops = self._claim_loops()
         self._heartbeat = Heartbeat(
             connections,
             facts.worker,
@@ -89,7 +92,7 @@ class WorkerService:
             _log.info("worker_started", worker_id=self._facts.worker, concurrency=self._facts.concurrency)
             grace_seconds = 0.0
             try:
-                await self._worker.run()
+                await self._claim()
                 grace_seconds = self._facts.grace_seconds
             finally:
                 _log.info("worker_leaves", worker_id=self._facts.worker, running=self._attempts.running)
@@ -97,7 +100,8 @@ class WorkerService:
 
     def stop(self) -> None:
         self._stops += 1
-        self._worker.stop()
+        for loop in self._loops:
+            loop.stop()
         if self._stops > 1:
             self._attempts.release()
 
@@ -105,7 +109,29 @@ class WorkerService:
         dropped = message.get("drop")
         if isinstance(dropped, list):
             self._attempts.drop(dropped)
-        self._worker.heard(message)
+        for loop in self._loops:
+            loop.heard(message)
+
+    def _claim_loops(self) -> list[Worker]:
+        """One for deliveries and one for everything else, as far as this worker serves them."""
+        runtime, worker, queues = self._runtime, self._facts.worker, served(self._facts.queues)
+        others = tuple(queue for queue in queues if queue != DELIVERIES)
+        loops = []
+        if others or not queues:
+            loops.append(Worker(runtime, worker, self._attempts, others, {DELIVERIES}))
+        if DELIVERIES in queues or not queues:
+            loops.append(Worker(runtime, worker, Lane(self._attempts), (DELIVERIES,)))
+        return loops
+
+    async def _claim(self) -> None:
+        """Run the claim loops until they are stopped; when one fails, the other ends as well."""
+        running = [asyncio.create_task(loop.run()) for loop in self._loops]
+        try:
+            await asyncio.gather(*running)
+        finally:
+            for each in running:
+                each.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     def _bench(self) -> Bench:
         runtime = self._runtime
@@ -159,7 +185,7 @@ class _Card:
             host=socket.gethostname(),
             pid=os.getpid(),
             version=self._facts.version,
-            queues=self._facts.queues,
+            queues=served(self._facts.queues),
             concurrency=self._facts.concurrency,
             started_at=self._started_at,
             running=self._attempts.tasks(),

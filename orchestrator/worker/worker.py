@@ -7,6 +7,8 @@ worker that dies at any line loses nothing.
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
+from typing import Protocol
 
 import structlog
 
@@ -17,7 +19,6 @@ from orchestrator.domain.task import DEFAULT_QUEUE, Claim
 from orchestrator.operations.fences import open_epoch
 from orchestrator.queue.port import EpochMissing, QueuePaused
 from orchestrator.runtime import Runtime
-from orchestrator.worker.attempts import Attempts
 
 _log = structlog.get_logger("orchestrator.worker")
 
@@ -28,15 +29,33 @@ _LOOK_ROUND_EVERY = 4
 """One take in so many goes over all queues, so that none starves behind another's backlog."""
 
 
-class Worker:
-    """The claim loop of one process; `run` returns when it was stopped and everything is settled or given back."""
+class Slots(Protocol):
+    """Where the attempts of a claim loop run."""
 
-    def __init__(self, runtime: Runtime, worker: WorkerId, attempts: Attempts, queues: tuple[str, ...]) -> None:
-        """`queues` names the ones to serve; empty serves every queue there is."""
+    @property
+    def room(self) -> int: ...
+    async def moved(self) -> None: ...
+    def wake(self) -> None: ...
+    def start(self, claim: Claim) -> None: ...
+
+
+class Worker:
+    """A claim loop of one process; `run` returns when it was stopped."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        worker: WorkerId,
+        attempts: Slots,
+        queues: tuple[str, ...],
+        others: Collection[str] = (),
+    ) -> None:
+        """`queues` names the ones to serve; empty serves every queue there is but `others`."""
         self._runtime = runtime
         self._worker = worker
         self._attempts = attempts
         self._only = queues
+        self._others = frozenset(others)
         self._known: deque[str] = deque(queues)
         self._full: deque[str] = deque()
         """Queues whose last claim gave all that was asked for: they have more."""
@@ -57,7 +76,7 @@ class Worker:
         queue = message.get("queue")
         if isinstance(queue, str):
             self._paused.discard(queue)
-            if not self._only and queue not in self._known:
+            if not self._only and queue not in self._known and queue not in self._others:
                 self._known.append(queue)
 
     async def run(self) -> None:
@@ -115,7 +134,7 @@ class Worker:
         if self._only:
             self._known = self._known or deque(self._only)
         else:
-            names = {DEFAULT_QUEUE, *await self._runtime.queue.names()}
+            names = {DEFAULT_QUEUE, *await self._runtime.queue.names()} - self._others
             if names != set(self._known):
                 self._known = deque(sorted(names))
         self._known.rotate(-1)

@@ -139,6 +139,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "replay of no id": (raw(b'{"ids":["x"]}', "/dead/replay"), 422, "/ids/0", "36 characters"),
     "replay at no rate": (raw(b'{"filter":{},"rate_per_second":0}', "/dead/replay"), 422, "/rate_per_second", "0.001"),
     "replay without end": (raw(b'{"filter":{},"rate_per_second":5e-324}', "/dead/replay"), 422, "/rate_per_second", ""),
+    "queue of deliveries": (raw(b'{"type":"greet","queue":"webhook_deliver"}'), 422, "/queue", "webhooks"),
     "queue name with a slash": (raw(b"", "/queues/a%20b/pause"), 422, "/name", "match"),
     "no token": (get("/tasks", Authorization=""), 401, None, "Bearer"),
     "token without its scheme": (get("/tasks", Authorization="test-token-1"), 401, None, "Bearer"),

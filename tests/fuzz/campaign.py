@@ -18,7 +18,7 @@ import orjson
 from orchestrator.domain.ids import WorkerId
 from orchestrator.domain.outcome import Failed, Outcome, Succeeded, decide
 from orchestrator.domain.retry import RetryPolicy
-from orchestrator.domain.subscription import DELIVER
+from orchestrator.domain.subscription import DELIVER, DELIVERIES
 from orchestrator.domain.task import TaskError
 from orchestrator.operations.pause import resume
 from orchestrator.operations.settle import settle
@@ -68,11 +68,12 @@ async def _end_tasks(runtime: Runtime) -> None:
     """Be a worker: every second task succeeds, the others become dead letters, so that streams end."""
     number = 0
     while True:
-        try:
-            claims = await runtime.queue.claim(_WORKER, "default", 20, 60_000)
-        except QueuePaused:
-            await resume(runtime, "default")
-            continue
+        claims = []
+        for queue in ("default", DELIVERIES):
+            try:
+                claims += await runtime.queue.claim(_WORKER, queue, 20, 60_000)
+            except QueuePaused:
+                await resume(runtime, queue)
         if claims:
             await runtime.ledger.start(claims)
         for claimed in claims:

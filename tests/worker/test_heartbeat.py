@@ -150,16 +150,16 @@ async def test_a_claim_loop_that_fails_gives_everything_back_and_ends_the_heart(
     task = await house.submit("clingy")
     LET_GO[task.id].set()
     service = WorkerService(house.runtime, Facts(WORKER, "test", 4, (), 60, ()), house._connections)
-    claiming, break_it = service._worker.run, asyncio.Event()
+    claiming, break_it = service._loops[0].run, asyncio.Event()
 
     async def run() -> None:
         claims = asyncio.create_task(claiming())
         await break_it.wait()
-        service._worker.stop()
+        service._loops[0].stop()
         await claims
         raise RuntimeError("a bug in the claim loop")
 
-    service._worker.run = run  # type: ignore[method-assign]
+    service._loops[0].run = run  # type: ignore[method-assign]
     async with asyncio.timeout(10):
         running = asyncio.create_task(service.run())
         await ENTERED[task.id].get()

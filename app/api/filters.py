@@ -39,7 +39,7 @@ class TaskQuery(PageQuery):
     status: State | None = None
     type: Text | None = None
     queue: Text | None = None
-    tag: Annotated[Text | None, Field(description="`key:value`")] = None
+    tag: Annotated[Text | None, Field(description="`key:value`, or `key=value`.")] = None
     parent_id: Text | None = None
     created_after: QueryMoment | None = None
     created_before: QueryMoment | None = None
@@ -63,8 +63,8 @@ def open_filter(query: TaskQuery) -> TaskFilter:
 def _tag(text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
-    key, colon, value = text.partition(":")
-    if not key or not colon:
+    key, between, value = text.partition(":" if ":" in text else "=")
+    if not key or not between:
         raise InvalidInput("tag must be key:value", [Issue("/tag", "must be key:value")])
     return key, value
 

@@ -59,8 +59,12 @@ class Home:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Make the folder and be the only one in it. Raises NotStarted, naming who runs."""
-        self._make()
+        """Make the folder and be the only one in it. Raises NotStarted, naming who runs or what is wrong with it."""
+        try:
+            self._make()
+        except OSError as error:
+            reason = f"{self.folder} cannot hold our state ({error.strerror})"
+            raise NotStarted(f"{reason}: choose another folder with --home or AUREA_HOME") from None
         with open(self._run / "lock", "a") as lock:
             if not _locked(lock, fcntl.LOCK_EX):
                 raise NotStarted(self._occupied())
@@ -72,7 +76,7 @@ class Home:
         try:
             with open(self._run / "lock") as lock:
                 free = _locked(lock, fcntl.LOCK_SH)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return None if free else self.announced()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.domain.artifact import FileKey
+from orchestrator.domain.errors import NotStarted, Unavailable
 from orchestrator.domain.ids import Fence, TaskId, first_id
 from orchestrator.domain.task import Entry
 from orchestrator.ledger.database import Database
@@ -73,5 +74,6 @@ class Upkeep:
         return Pruned(rows[0]["tasks"], found)
 
     async def ping(self) -> None:
-        """Return when Postgres answered; raises Unavailable."""
-        await self._database.value(_SQL["ping"])
+        """Return when Postgres answered and has our tables; raises Unavailable."""
+        if not await self._database.value(_SQL["ping"]):
+            raise Unavailable("postgres") from NotStarted("it has none of our tables: run `aurea migrate`")

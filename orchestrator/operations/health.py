@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import NotStarted, Unavailable
 from orchestrator.runtime import Runtime
 
 
@@ -47,5 +47,11 @@ async def _probe(runtime: Runtime, name: str, ask: Callable[[], Awaitable[tuple[
         ok, detail = await ask()
     except Unavailable as away:
         ok = False
-        detail = "it does not answer" if isinstance(away.__cause__, TimeoutError) else "it cannot be used now"
+        match away.__cause__:
+            case TimeoutError():
+                detail = "it does not answer"
+            case NotStarted() as reason:
+                detail = str(reason)
+            case _:
+                detail = "it cannot be used now"
     return DependencyHealth(name, ok, round((runtime.clock.monotonic() - began) * 1000, 2), detail)

@@ -90,7 +90,7 @@ class Context(_Attempt, Protocol):
         """Tell a piece of growing text; pieces that follow within 25 ms travel together."""
 
     async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Do this once for the task: its JSON result is kept, and a retry, crash or replay answers from it.
+        """Do this once for the task: its result, JSON or bytes, is kept, and a retry, crash or replay answers from it.
 
         `fn` is async, or plain and run in a thread. The answer is the value as JSON gives it back, the first time
         too (a tuple becomes a list, a model a dict). The name is the identity: a finished name is never run again,

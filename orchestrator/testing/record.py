@@ -15,7 +15,7 @@ from orchestrator.domain.steps import Child, Step
 from orchestrator.domain.task import Claim
 from orchestrator.sdk import Call, ChildFailed
 from orchestrator.worker.bench import Submission
-from orchestrator.worker.encoding import encode_json
+from orchestrator.worker.encoding import decode_step, encode_json, encode_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Record:
         self._children = children or {}
         self._kill_at = kill_at
         self._told: list[tuple[EventKind, dict[str, Any]]] = []
-        self._kept = {name: Step(name, encode_json(value, f"the step {name!r}")) for name, value in steps.items()}
+        self._kept = {name: Step(name, encode_step(value, f"the step {name!r}")) for name, value in steps.items()}
 
     @property
     def logs(self) -> list[Logged]:
@@ -73,7 +73,7 @@ class Record:
     @property
     def steps(self) -> dict[str, Any]:
         """The results of the finished steps, those it was given included."""
-        return {name: orjson.loads(step.result) for name, step in self._kept.items() if step.result is not None}
+        return {name: decode_step(step.result) for name, step in self._kept.items() if step.result is not None}
 
     @contextmanager
     def boundary(self) -> Iterator[None]:

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
-
 from orchestrator.sdk import Artifact, Call, Config, ModelReply, ModelRequest, Signed, SyncContext, SyncHttp
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.context import AttemptContext
+from orchestrator.worker.encoding import decode_step
 from orchestrator.worker.waits import inside
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class BlockingContext(SyncContext):
                     value = fn(*args, **kwargs)
                 kept = self._wait(self._context.keep, name, value)
             self._context.take_name(name)
-        return orjson.loads(kept)
+        return decode_step(kept)
 
     def submit(
         self,

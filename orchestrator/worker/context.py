@@ -23,7 +23,7 @@ from orchestrator.sdk import Artifact, Call, Config, Context, ModelReply, ModelR
 from orchestrator.sdk.artifact import Bucket
 from orchestrator.worker.bench import Bench, Submission
 from orchestrator.worker.calls import Calls
-from orchestrator.worker.encoding import clean, encode_json, encode_result
+from orchestrator.worker.encoding import clean, decode_step, encode_json, encode_step
 from orchestrator.worker.lock import Lock
 from orchestrator.worker.replies import read_reply
 from orchestrator.worker.telling import Telling
@@ -115,7 +115,7 @@ class AttemptContext(Context):
                     value = await self._done(fn, *args, **kwargs)
                 kept = await self.keep(name, value)
             self.take_name(name)
-        return orjson.loads(kept)
+        return decode_step(kept)
 
     async def _done(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if inspect.iscoroutinefunction(fn):
@@ -178,7 +178,7 @@ class AttemptContext(Context):
     async def keep(self, name: str, value: Any) -> bytes:
         """Store a step's result and return its JSON. Raises LeaseLost when a newer fence exists."""
         self.telling.check_open()
-        result = encode_result(value, f"the result of the step {name!r}", self.bench.max_result_bytes)
+        result = encode_step(value, f"the result of the step {name!r}", self.bench.max_result_bytes)
         if not await self.bench.steps.save(self.claim, name, result):
             self.lost = True
             raise LeaseLost(self.task_id, self.fence)

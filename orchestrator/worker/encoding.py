@@ -6,6 +6,7 @@ is made to fit, because nobody should lose an attempt over a line of a log.
 
 import math
 import re
+from base64 import b64decode, b64encode
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -20,6 +21,10 @@ LONGEST_TEXT = 16_384
 
 # Inside JSON, U+0000 is this escape behind an even number of backslashes. Postgres' jsonb refuses it.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+_BYTES = "aurea:base64"
+"""What a step's result is an object of, alone, that was bytes."""
 
 
 class Unstorable(Terminal):
@@ -46,12 +51,23 @@ def encode_json(value: Any, what: str) -> bytes:
     return encoded
 
 
-def encode_result(value: Any, what: str, limit_bytes: int) -> bytes:
-    """Return the JSON of a handler's or a step's result. Raises Unstorable or ResultTooLarge."""
+def encode_result(value: Any, what: str, limit_bytes: float) -> bytes:
+    """Return the JSON of a handler's result. Raises Unstorable or ResultTooLarge."""
     encoded = encode_json(value, what)
     if len(encoded) > limit_bytes:
         raise ResultTooLarge(f"{what} has {len(encoded)} bytes of JSON; at most {limit_bytes} are kept")
     return encoded
+
+
+def encode_step(value: Any, what: str, limit_bytes: float = math.inf) -> bytes:
+    """Return the JSON of a step's result, which may be bytes as well. Raises Unstorable or ResultTooLarge."""
+    return encode_result({_BYTES: b64encode(value).decode()} if isinstance(value, bytes) else value, what, limit_bytes)
+
+
+def decode_step(kept: bytes) -> Any:
+    """Return a step's result as its handler gets it."""
+    value = orjson.loads(kept)
+    return b64decode(value[_BYTES]) if isinstance(value, dict) and value.keys() == {_BYTES} else value
 
 
 def encode_event(content: dict[str, Any]) -> bytes:

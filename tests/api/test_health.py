@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx2
 import pytest
 import pytest_asyncio
@@ -55,6 +56,15 @@ async def test_a_redis_without_persistence_is_named_and_no_fault(door: Door) -> 
     redis = answer.json()["dependencies"]["redis"]
     assert (answer.status_code, redis["status"]) == (200, "ok")
     assert redis["detail"].startswith("no persistence: tasks accepted while Postgres is away would be lost")
+
+
+async def test_a_postgres_without_our_tables_is_told_what_to_run(door: Door, database_url: str) -> None:
+    database = await asyncpg.connect(database_url)
+    await database.execute("alter table orchestrator_tasks rename to somebodys_tasks")
+    await database.close()
+    answer = await door.http.get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (503, "degraded")
+    assert "run `aurea migrate`" in answer.json()["dependencies"]["postgres"]["detail"]
 
 
 async def test_while_one_store_is_gone_the_other_accepts_work_and_health_says_which(

@@ -106,7 +106,7 @@ async def test_a_list_is_newest_first_and_paged_without_gap_or_repeat(door: Door
 
 
 async def test_a_list_can_be_narrowed(door: Door) -> None:
-    one = await door.submit(queue="one", tags={"team": "a:b"}, idempotency_key="needle-1")
+    one = await door.submit(queue="one", tags={"team": "a:b", "kind": "x"}, idempotency_key="needle-1")
     two = await door.submit(delay_seconds=60)
     at = two["created_at"]
 
@@ -120,6 +120,8 @@ async def test_a_list_can_be_narrowed(door: Door) -> None:
     assert await found(type="greet") == [two["id"], one["id"]]
     assert await found(type="other") == []
     assert await found(tag="team:a:b") == [one["id"]]
+    assert await found(tag="kind=x") == [one["id"]]
+    assert await found(tag="kind=y") == []
     assert await found(q="needle") == [one["id"]]
     assert await found(created_before=at) == [one["id"]]
     assert await found(created_after=at.replace("Z", "+00:00")) == [two["id"]]

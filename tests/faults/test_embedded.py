@@ -181,6 +181,14 @@ def test_a_home_is_private_and_survives_a_fresh_start(tmp_path: Path) -> None:
     assert (home.folder / "notes.txt").exists()
 
 
+def test_a_home_that_cannot_be_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(NotStarted, match="choose another folder with --home"), Home(folder).hold():
+            pass
+        assert Home(folder).running() is None
+
+
 def test_who_runs_is_known_only_while_it_runs(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     assert home.running() is None

@@ -18,7 +18,7 @@ def work(payload: dict, ctx: SyncContext) -> Any:
     ctx.progress(0.5, "half")
     ctx.token("to")
     ctx.token("ken")
-    kept = ctx.step("once", lambda: [os.getpid()])
+    kept = [*ctx.step("once", lambda: [os.getpid()]), ctx.step("image", lambda: b"\0\xff").hex()]
     child = ctx.submit("other", {"a": 1}, priority=2)
     return {"kept": kept, "child": child, "secret": ctx.config.require("SECRET"), "attempt": ctx.attempt, **payload}
 

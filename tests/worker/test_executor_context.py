@@ -64,6 +64,17 @@ async def test_a_step_answers_the_same_the_first_time_and_later():
     assert await result_of(sized, bench=bench, attempt=2) == b'{"width":3}'
 
 
+async def test_what_a_step_fetched_may_be_bytes_and_is_bytes_in_the_next_attempt_too():
+    @task("image")
+    async def image(payload: dict, ctx: Context) -> str:
+        return (await ctx.step("fetch", lambda: b"\0\xff" * ctx.attempt)).hex()
+
+    bench, record = lay_bench()
+    assert await result_of(image, bench=bench) == b'"00ff"'
+    assert await result_of(image, bench=bench, attempt=2) == b'"00ff"'
+    assert record.steps == {"fetch": b"\0\xff"}
+
+
 @pytest.mark.parametrize("kind", ["async", "lambda", "partial", "plain"])
 async def test_a_step_takes_async_and_plain_functions(kind: str):
     async def double(number: int) -> int:

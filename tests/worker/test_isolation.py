@@ -79,7 +79,7 @@ async def test_an_isolated_handler_has_everything_that_others_have():
     pid = result["kept"][0]
     assert pid != os.getpid()
     assert (result["secret"], result["attempt"], result["n"]) == ("s3cret", 3, 1)
-    assert record.steps == {"once": [pid]}
+    assert record.steps == {"once": [pid], "image": b"\0\xff"}
     assert (record.submitted[0].type, record.submitted[0].payload, record.submitted[0].priority) == (
         "other", {"a": 1}, 2,
     )  # fmt: skip
@@ -90,7 +90,7 @@ async def test_an_isolated_handler_has_everything_that_others_have():
     assert record.tokens == ["token"]
     again = await run("iso_work", bench, attempt=4)
     assert isinstance(again, Succeeded)
-    assert orjson.loads(again.result)["kept"] == [pid]
+    assert orjson.loads(again.result)["kept"] == [pid, "00ff"]
 
 
 async def test_an_async_handler_calls_out_through_the_guard_of_its_process(httpserver: HTTPServer):

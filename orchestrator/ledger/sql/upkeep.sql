@@ -71,4 +71,4 @@ with old as materialized (
 select f.*, g.tasks from (select count(*) as tasks from gone) g left join files f on true
 
 -- name: ping
-select 1
+select to_regclass('orchestrator_tasks') is not null

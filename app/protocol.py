@@ -12,13 +12,17 @@ An answer's head leaves together with the body that follows it: each write is a 
 
 import asyncio
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Any
 
 import orjson
+import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.framing import NOT_HTTP, fault_of
 from app.problems import MEDIA_TYPE, http_problem
+
+_log = structlog.get_logger("app.protocol")
 
 HEAD_SECONDS = 10.0
 REQUEST_SECONDS = 75.0
@@ -152,7 +156,9 @@ class Bounded(HttpToolsProtocol):
 
     def _refuse(self, status: int, detail: str) -> None:
         """Read no more, and say why: at once, or when those before it are answered."""
-        content = orjson.dumps(http_problem(status, detail).document)
+        trace_id = token_hex(16)
+        _log.info("request_unreadable", status=status, reason=detail, trace_id=trace_id)
+        content = orjson.dumps({**http_problem(status, detail).document, "trace_id": trace_id})
         head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
         self._refusal = STATUS_LINE[status] + head.encode() + content
         self._bare_bytes = 0

@@ -77,9 +77,9 @@ async def open_door(database_url: str, redis_url: str, **changes: Any) -> AsyncI
             await database.close()
 
 
-async def claim(runtime: Runtime) -> Claim:
-    """Lease the first task of the default queue, and have it recorded as running."""
-    (claimed,) = await runtime.queue.claim(WORKER, "default", 1, 60_000)
+async def claim(runtime: Runtime, queue: str = "default") -> Claim:
+    """Lease the first task of a queue, and have it recorded as running."""
+    (claimed,) = await runtime.queue.claim(WORKER, queue, 1, 60_000)
     await runtime.ledger.start([claimed])
     return claimed
 
@@ -99,13 +99,13 @@ async def end(runtime: Runtime, claimed: Claim, outcome: Outcome) -> None:
     assert await settle(runtime, WORKER, [ending]) == [True]
 
 
-async def succeed(runtime: Runtime, result: Any = "done") -> Claim:
-    claimed = await claim(runtime)
+async def succeed(runtime: Runtime, result: Any = "done", queue: str = "default") -> Claim:
+    claimed = await claim(runtime, queue)
     await end(runtime, claimed, Succeeded(orjson.dumps(result)))
     return claimed
 
 
-async def fail(runtime: Runtime, fingerprint: str = "f-1") -> Claim:
-    claimed = await claim(runtime)
+async def fail(runtime: Runtime, fingerprint: str = "f-1", queue: str = "default") -> Claim:
+    claimed = await claim(runtime, queue)
     await end(runtime, claimed, Failed(TaskError("Boom", "it broke", retryable=False, fingerprint=fingerprint)))
     return claimed

@@ -19,6 +19,7 @@ from orchestrator.domain.audit import Act, followed
 from orchestrator.domain.errors import Forbidden, Unavailable
 from orchestrator.domain.ids import Tenant
 from orchestrator.domain.principal import Kind, Principal, Scope
+from orchestrator.domain.subscription import DELIVERIES
 from orchestrator.ledger.postgres import PostgresLedger
 from orchestrator.operations import audit
 from orchestrator.operations.relay import Relay
@@ -132,10 +133,10 @@ async def test_of_a_subscription_it_is_told_what_it_was_sent(database_url: str, 
         task = await door.submit()
         await succeed(door.runtime)
         tried = (await door.http.post(f"{place}/test")).json()
-        await fail(door.runtime)
+        await fail(door.runtime, queue=DELIVERIES)
         since = {"since": "2026-01-01T01:00:00+01:00"}
         assert (await door.http.post(f"{place}/replay", json=since)).json() == {"replayed": 1, "examined": 1}
-        await fail(door.runtime)
+        await fail(door.runtime, queue=DELIVERIES)
         await door.http.post(f"{place}/replay", json={"ids": [tried["id"], UNKNOWN]})
         told = (await lines(door))[1:]
     for line in told:

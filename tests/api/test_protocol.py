@@ -82,6 +82,7 @@ async def test_a_head_beyond_its_bounds_is_refused_and_the_connection_ends(
     assert status(answer) == wanted
     problem = orjson.loads(answer.partition(END)[2])
     assert problem["status"] == wanted
+    assert re.fullmatch("[0-9a-f]{32}", problem["trace_id"])
     assert b"application/problem+json" in answer
 
 

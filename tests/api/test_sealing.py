@@ -11,6 +11,7 @@ from app import shapes
 from app.cli.main import cli
 from orchestrator.domain.events import EventKind
 from orchestrator.domain.outcome import Succeeded
+from orchestrator.domain.subscription import DELIVERIES
 from orchestrator.operations.announce import Passed, announce
 from orchestrator.sdk import Config
 from orchestrator.settings import read_settings
@@ -115,7 +116,7 @@ async def test_deliveries_that_cannot_be_read_are_listed(database_url: str, redi
         await create(door, CANARY)
         await succeed(door.runtime)
         await announce(door.runtime, Passed())
-        await succeed(door.runtime, {"status": 200, "answer": CANARY})
+        await succeed(door.runtime, {"status": 200, "answer": CANARY}, DELIVERIES)
     async with open_door(database_url, redis_url, **ON | signing | {"aurea_encryption_keys": K2}) as door:
         await door.http.post(f"{made['links']['self']}/test", headers=ACME)
         new, old = orjson.loads(await shown(door, made["links"]["deliveries"]))["items"]

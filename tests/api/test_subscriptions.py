@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.signing import Generation
+from orchestrator.domain.subscription import DELIVERIES
 from orchestrator.operations.announce import Passed, announce
 from tests.api.door import Door, fail, open_door, succeed
 
@@ -69,7 +70,7 @@ async def test_deliveries_show_what_was_told_and_answered(door: Door) -> None:
     assert (waiting["event"], waiting["task_id"], waiting["status"]) == ("task.succeeded", task["id"], "queued")
     assert waiting["event_id"].startswith(f"evt_{task['id'].replace('-', '')}_")
     for _ in range(2):
-        await succeed(door.runtime, {"status": 200, "answer": "thanks"})
+        await succeed(door.runtime, {"status": 200, "answer": "thanks"}, DELIVERIES)
     (arrived,) = await deliveries(door, made, status="succeeded")
     assert arrived["answer"] == {"status": 200, "answer": "thanks"}
     assert await deliveries(door, made, status="failed") == []
@@ -82,7 +83,7 @@ async def test_replay_by_ids_runs_its_own_deliveries_alone(door: Door) -> None:
     await succeed(door.runtime)
     await announce(door.runtime, Passed())
     for _ in range(2):
-        await fail(door.runtime)
+        await fail(door.runtime, queue=DELIVERIES)
     (its,), (others,) = await deliveries(door, made), await deliveries(door, other)
     body = {"ids": [its["id"], others["id"], UNKNOWN]}
     answer = await door.http.post(f"{made['links']['self']}/replay", json=body)
@@ -99,7 +100,7 @@ async def test_replay_since_a_moment_tells_what_did_not_arrive(door: Door) -> No
     answer = await door.http.post(f"{made['links']['self']}/replay", json=body)
     assert answer.json() == {"replayed": 0, "examined": 1}
     await announce(door.runtime, Passed())
-    await fail(door.runtime)
+    await fail(door.runtime, queue=DELIVERIES)
     answer = await door.http.post(f"{made['links']['self']}/replay", json=body)
     assert answer.json() == {"replayed": 1, "examined": 1}
     await announce(door.runtime, Passed())

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from app import deps
 from app.access import NEEDED
 from orchestrator.domain.principal import USER_SCOPES, Kind, Principal
+from orchestrator.domain.subscription import DELIVERIES
 from tests.tenants.cases import CASES
 from tests.tenants.matrix import leaks
 from tests.tenants.without import take_filters, take_row_level_security
@@ -50,7 +51,7 @@ async def test_queues_that_tenants_named_are_shown_to_who_sees_the_system(
 
     assert f"{QUEUE}-queued" in names(await world.ask(MINE, "GET", "/queues"))
     monkeypatch.setattr(deps, "admin", lambda tenant: Principal(tenant, Kind.USER, "user-1", USER_SCOPES))
-    assert names(await world.ask(MINE, "GET", "/queues")) == {"default"}
+    assert names(await world.ask(MINE, "GET", "/queues")) == {"default", DELIVERIES}
 
 
 async def test_without_both_walls_the_matrix_finds_leaks_in_every_route_that_names_tasks(

@@ -48,6 +48,7 @@ class _Dials:
     def __init__(self, *, plan_each_time: bool) -> None:
         self._plan_each_time = plan_each_time
         self._left: list[asyncio.Task[asyncpg.Connection]] = []
+        self._closed = False
 
     async def connect(self, *arguments: Any, **settings: Any) -> asyncpg.Connection:
         dialled = self._adopt() or asyncio.create_task(self._dial(*arguments, **settings))
@@ -55,6 +56,8 @@ class _Dials:
             return await asyncio.shield(dialled)
         except asyncio.CancelledError:
             self._left.append(dialled)
+            if self._closed:
+                self.close()
             raise
 
     def _adopt(self) -> asyncio.Task[asyncpg.Connection] | None:
@@ -76,6 +79,8 @@ class _Dials:
         return connection
 
     def close(self) -> None:
+        """End what was left, and from now on whatever is left."""
+        self._closed = True
         for dialled in self._left:
             dialled.add_done_callback(_hang_up)
             dialled.cancel()

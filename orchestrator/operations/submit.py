@@ -5,7 +5,7 @@ Requests made at about the same time share one statement and one script call; `k
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.batching import Batcher
@@ -36,6 +36,8 @@ from orchestrator.vault.vault import is_plain
 
 _STATEMENT_ROWS = 500
 _LANES = 2
+_READS_AT_ONCE = 8
+"""Of one request: fewer than the connections that a process has to Postgres."""
 _UNDER_WAY_SECONDS = 0.1
 """By then, what had a key when another was refused is in Postgres."""
 
@@ -52,6 +54,8 @@ class Receipt:
 
 
 Answer = Receipt | AureaError
+Outcome = Kept | Existing | AureaError
+"""What became of a task in its batch."""
 
 
 class Intake:
@@ -59,7 +63,7 @@ class Intake:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._batcher: Batcher[list[NewTask], list[Answer]] = Batcher(
+        self._batcher: Batcher[list[NewTask], list[Outcome]] = Batcher(
             self._store_all, size=_STATEMENT_ROWS, lanes=_LANES, weigh=len
         )
         self._last_turn: asyncio.Future[None] | None = None
@@ -105,29 +109,17 @@ class Intake:
         """Return when they are kept. Nobody waits longer than one batch may take, though another is before his."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._looked_again(tasks, await self._batcher.submit(tasks))
+                return await self._answers(tasks, await self._batcher.submit(tasks))
         except TimeoutError as error:
             doubt(self._runtime, tasks)
             raise Unavailable("postgres and redis") from error
 
-    async def _looked_again(self, tasks: list[NewTask], answers: list[Answer]) -> list[Answer]:
-        """Of what a quota refused, answer repeats with their task: it may have been on its way. Nobody else waits."""
-        over = [task for task, answer in zip(tasks, answers, strict=True) if isinstance(answer, QuotaExceeded)]
-        if not any(task.idempotency_key for task in over):
-            return answers
-        await asyncio.sleep(_UNDER_WAY_SECONDS)
-        found = await repeats(self._runtime, over)
-        return [
-            await self._answered(task, found[task.id]) if task.id in found else answer
-            for task, answer in zip(tasks, answers, strict=True)
-        ]
+    async def _store_all(self, groups: Sequence[list[NewTask]]) -> list[list[Outcome] | Exception]:
+        """Store what several callers handed in, and tell each what became of his."""
+        outcomes = iter(await self._store([task for group in groups for task in group]))
+        return [[next(outcomes) for _ in group] for group in groups]
 
-    async def _store_all(self, groups: Sequence[list[NewTask]]) -> list[list[Answer] | Exception]:
-        """Store what several callers handed in, and give each its answers."""
-        answers = iter(await self._store([task for group in groups for task in group]))
-        return [[next(answers) for _ in group] for group in groups]
-
-    async def _store(self, tasks: Sequence[NewTask]) -> list[Answer]:
+    async def _store(self, tasks: Sequence[NewTask]) -> list[Outcome]:
         # Batches are committed side by side and enqueued one after the other: first accepted, first in the queue.
         before, mine = self._last_turn, asyncio.get_running_loop().create_future()
         self._last_turn = mine
@@ -138,11 +130,8 @@ class Intake:
             stored = await self._placed(asked, admission, before)
         finally:
             mine.set_result(None)
-        known = {task: answer for task, answer in admission.refused.items() if isinstance(answer, Existing)}
-        over: dict[TaskId, AureaError] = {
-            task: answer for task, answer in admission.refused.items() if isinstance(answer, QuotaExceeded)
-        }
-        return await self._answers(tasks, over | full, stored | known)
+        outcomes: dict[TaskId, Outcome] = {**stored, **admission.refused, **full}
+        return [outcomes[task.id] for task in tasks]
 
     async def _placed(
         self, tasks: Sequence[NewTask], admission: Admission, before: asyncio.Future[None] | None
@@ -159,26 +148,33 @@ class Intake:
         await admission.give_back(self._runtime, {task for task in stored if isinstance(stored[task], Existing)})
         return stored
 
-    async def _answers(
-        self, tasks: Sequence[NewTask], full: Mapping[TaskId, AureaError], stored: Mapping[TaskId, Kept | Existing]
-    ) -> list[Answer]:
-        answers: list[Answer] = []
-        for task in tasks:
-            if task.id in full:
-                answers.append(full[task.id])
-                continue
-            answer = stored[task.id]
-            if isinstance(answer, Kept):
-                created = fresh(task) if is_plain(task.payload) else open_task(self._runtime, fresh(task))
-                answers.append(Receipt(created, replayed=False, durability=answer.where))
-                continue
-            answers.append(await self._answered(task, answer))
-        return answers
+    async def _answers(self, tasks: Sequence[NewTask], outcomes: Sequence[Outcome]) -> list[Answer]:
+        """Answer one caller. Repeats are read beside the batches: however slow that is, nobody else waits for it."""
+        found = dict(zip((task.id for task in tasks), outcomes, strict=True))
+        over = [task for task in tasks if isinstance(found[task.id], QuotaExceeded)]
+        if any(task.idempotency_key for task in over):  # a repeat gets its task, which may have been on its way
+            await asyncio.sleep(_UNDER_WAY_SECONDS)
+            found |= await repeats(self._runtime, over)
+        again = [(task, held) for task in tasks if isinstance(held := found[task.id], Existing)]
+        settled: dict[TaskId, Answer | Kept] = {
+            task: outcome for task, outcome in found.items() if not isinstance(outcome, Existing)
+        }
+        for first in range(0, len(again), _READS_AT_ONCE):
+            some = again[first : first + _READS_AT_ONCE]
+            answers = await asyncio.gather(*(self._answered(task, held) for task, held in some))
+            settled |= zip((task.id for task, _ in some), answers, strict=True)
+        return [self._settled(task, settled[task.id]) for task in tasks]
+
+    def _settled(self, task: NewTask, outcome: Answer | Kept) -> Answer:
+        if not isinstance(outcome, Kept):
+            return outcome
+        created = fresh(task) if is_plain(task.payload) else open_task(self._runtime, fresh(task))
+        return Receipt(created, replayed=False, durability=outcome.where)
 
     async def _answered(self, task: NewTask, existing: Existing) -> Answer:
         try:
             return await self._repeat(task, existing)
-        except Unavailable as away:  # the others of this batch are kept, and are told so
+        except Unavailable as away:  # the others of this request are kept, and are told so
             return away
 
     async def _repeat(self, task: NewTask, existing: Existing) -> Answer:

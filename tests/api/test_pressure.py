@@ -1,10 +1,17 @@
 """When work cannot be accepted now, the answer says so, and when to try again."""
 
+import asyncio
+
 import httpx2
 import pytest
 
 from app.problems import MEDIA_TYPE
-from tests.api.door import SECRET, TOKEN, configured, open_door
+from orchestrator.domain.ids import TaskId, Tenant
+from orchestrator.domain.task import Task
+from orchestrator.operations import read
+from orchestrator.operations.keep import ANSWER_SECONDS
+from orchestrator.runtime import Runtime
+from tests.api.door import SECRET, TOKEN, Door, configured, open_door
 
 NOWHERE = "postgresql://postgres:x@127.0.0.1:1/postgres"
 
@@ -68,3 +75,29 @@ async def test_without_a_token_to_compare_nobody_is_let_in(database_url: str, re
     async with open_door(database_url, redis_url, aurea_api_token=None) as door:
         answer = await door.http.get("/tasks")
     assert (answer.status_code, answer.json()["variable"]) == (503, "AUREA_API_TOKEN")
+
+
+async def test_repeats_that_are_slow_to_read_hold_up_nobody_else(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever asks again while a store is slow makes it slower for all, and they for him."""
+    made = [await door.submit(idempotency_key=f"slow-{number}") for number in range(4)]
+    readable, get = asyncio.Event(), read.get
+    asked: asyncio.Queue[TaskId] = asyncio.Queue()
+
+    async def slowly(runtime: Runtime, tenant: Tenant, task_id: TaskId) -> Task:
+        asked.put_nowait(task_id)
+        await readable.wait()
+        return await get(runtime, tenant, task_id)
+
+    monkeypatch.setattr(read, "get", slowly)
+    again = []
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            for number in range(4):  # each in a batch of its own
+                body = {"type": "greet", "idempotency_key": f"slow-{number}"}
+                again.append(asyncio.create_task(door.http.post("/tasks", json=body)))
+                assert await asked.get() == made[number]["id"]
+            assert (await door.http.post("/tasks", json={"type": "greet"})).status_code == 201
+    finally:
+        readable.set()
+    answers = await asyncio.gather(*again)
+    assert [(answer.status_code, answer.json()["id"]) for answer in answers] == [(200, task["id"]) for task in made]

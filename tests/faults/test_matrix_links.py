@@ -62,7 +62,8 @@ async def test_slow_links_that_are_cut_now_and_then_only_cost_time(rig: Rig) -> 
             if chance.random() < 0.1:  # ten exchanges a turn: one in a hundred
                 chance.choice(links).abort()
 
-    await asyncio.gather(*(client(number) for number in range(10)))
+    async with asyncio.timeout(90):
+        await asyncio.gather(*(client(number) for number in range(10)))
     assert len(set(kept)) == len(kept) == 40
     await rig.ended(kept, TAKEN_OVER_SECONDS + 3)
     [(count,)] = await rig.rows("select count(*) from orchestrator_tasks where queue = 'row34'")

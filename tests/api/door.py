@@ -73,8 +73,10 @@ async def open_door(database_url: str, redis_url: str, **changes: Any) -> AsyncI
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx2.AsyncClient(transport=transport, base_url="http://aurea.test", headers=headers) as http:
             database = await asyncpg.connect(database_url)
-            yield Door(app, http, database)
-            await database.close()
+            try:
+                yield Door(app, http, database)
+            finally:
+                await database.close()
 
 
 async def claim(runtime: Runtime, queue: str = "default") -> Claim:

@@ -11,10 +11,17 @@ import pytest
 from app.tolls import payer
 from orchestrator.domain.api_key import RANDOM_BYTES, mint
 from orchestrator.domain.errors import Unavailable
+from orchestrator.operations import throttle
 from orchestrator.operations.profile import learn
 from tests.api.door import TOKEN, Door, open_door
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine Redis would seem slow, and each process count alone."""
+    monkeypatch.setattr(throttle, "_PATIENCE_SECONDS", 10.0)
 
 
 async def many(door: Door, count: int, path: str = "/tasks", **headers: str) -> list[httpx2.Response]:

@@ -5,17 +5,18 @@ heard of the key, the other does without Redis. Both tasks are kept then, and th
 one key is one task.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.domain.ids import TaskId
+from orchestrator.domain.outbox import KeyHold
 from tests.simulation.memory_rows import Row
 
 
 class KeyWitness:
     def __init__(self) -> None:
-        self._heard: set[str] = set()
-        """The keys that this queue has heard of."""
+        self._heard: dict[str, TaskId] = {}
+        """The keys that this queue has heard of, each with the task it heard of first."""
         self._blindly: set[TaskId] = set()
         """Tasks that were kept in one store while the other one did not answer for the key."""
 
@@ -29,15 +30,19 @@ class KeyWitness:
 
     def queue_answered(self, name: str, arguments: Sequence[Any], answer: Any) -> None:
         if name == "enqueue" and len(arguments) > 1:
-            self._heard |= {hold.name for hold in arguments[1].values()}
+            self._hear(arguments[1])
         elif name == "reserve":
-            self._heard |= {hold.name for hold in arguments[0].values()}
+            self._hear(arguments[0])
         elif name == "accept":
             for wanted, kept in zip(arguments[0], answer[0], strict=True):
                 if kept is True and wanted.key is not None:
-                    if wanted.key.name not in self._heard:
+                    self._hear({wanted.entry.id: wanted.key})
+                    if self._heard[wanted.key.name] == wanted.entry.id:  # a queue that was emptied answers for nobody
                         self._blindly.add(wanted.entry.id)
-                    self._heard.add(wanted.key.name)
+
+    def _hear(self, holds: Mapping[TaskId, KeyHold]) -> None:
+        for task_id, hold in holds.items():
+            self._heard.setdefault(hold.name, task_id)
 
     def answer_heard(self, name: str, arguments: Sequence[Any]) -> None:
         """The process that asked has the queue's answer."""

@@ -23,8 +23,9 @@ LONGEST_TEXT = 16_384
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-_BYTES = "aurea:base64"
-"""What a step's result is an object of, alone, that was bytes."""
+_BYTES, _JSON = "aurea:base64", "aurea:json"
+"""What a step's result is an object of, alone, that was bytes, or that would pass for one of these two."""
+_OURS = b'{"aurea:'
 
 
 class Unstorable(Terminal):
@@ -61,13 +62,18 @@ def encode_result(value: Any, what: str, limit_bytes: float) -> bytes:
 
 def encode_step(value: Any, what: str, limit_bytes: float = math.inf) -> bytes:
     """Return the JSON of a step's result, which may be bytes as well. Raises Unstorable or ResultTooLarge."""
-    return encode_result({_BYTES: b64encode(value).decode()} if isinstance(value, bytes) else value, what, limit_bytes)
+    if isinstance(value, bytes):
+        return encode_result({_BYTES: b64encode(value).decode()}, what, limit_bytes)
+    encoded = encode_result(value, what, limit_bytes)
+    return b'{"%b":%b}' % (_JSON.encode(), encoded) if encoded.startswith(_OURS) else encoded
 
 
 def decode_step(kept: bytes) -> Any:
     """Return a step's result as its handler gets it."""
     value = orjson.loads(kept)
-    return b64decode(value[_BYTES]) if isinstance(value, dict) and value.keys() == {_BYTES} else value
+    if not kept.startswith(_OURS):
+        return value
+    return b64decode(value[_BYTES]) if _BYTES in value else value[_JSON]
 
 
 def encode_event(content: dict[str, Any]) -> bytes:

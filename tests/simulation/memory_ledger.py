@@ -49,7 +49,7 @@ class MemoryDatabase:
     async def _answer(self, sql: str, *arguments: Any) -> Any:
         name, statement = self._known[sql]
         if statement is None:
-            raise NotImplementedError(f"the memory ledger has no model of the statement {name!r}")
+            raise LookupError(f"the memory ledger has no model of the statement {name!r}")
         return await self._ask(name, arguments, partial(statement, self._tables, sql, *arguments))
 
     rows = row = value = change = _answer

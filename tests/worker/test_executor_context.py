@@ -75,6 +75,20 @@ async def test_what_a_step_fetched_may_be_bytes_and_is_bytes_in_the_next_attempt
     assert record.steps == {"fetch": b"\0\xff"}
 
 
+@pytest.mark.parametrize(
+    "fetched", [{"aurea:base64": "no!"}, {"aurea:base64": "AA=="}, {"aurea:json": 1}, {"aurea:x": 1}]
+)
+async def test_what_a_step_fetched_is_never_taken_for_bytes(fetched: dict[str, Any]):
+    @task("fetch")
+    async def fetch(payload: dict, ctx: Context) -> Any:
+        return await ctx.step("fetch", lambda: fetched)
+
+    bench, record = lay_bench()
+    for attempt in (1, 2):
+        assert orjson.loads(await result_of(fetch, bench=bench, attempt=attempt)) == fetched
+    assert record.steps == {"fetch": fetched}
+
+
 @pytest.mark.parametrize("kind", ["async", "lambda", "partial", "plain"])
 async def test_a_step_takes_async_and_plain_functions(kind: str):
     async def double(number: int) -> int:

@@ -9,7 +9,7 @@ caller does, and sends nothing twice either: what a pop took whose connection di
 import asyncio
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -228,6 +228,23 @@ def _primary(address: Address, namespace: str) -> Primary:
         address.endpoints,
         questions.get(address.kind),
     )
+
+
+async def ask_at_once(client: Redis, *commands: Sequence[Any]) -> list[Any]:
+    """Send commands at once over one connection; return their replies, the server's errors among them."""
+    connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+    try:
+        await connection.send_packed_command([part for each in commands for part in connection.pack_command(*each)])
+        return [await _reply_or_error(connection) for _ in commands]
+    finally:
+        await client.connection_pool.release(connection)
+
+
+async def _reply_or_error(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except exceptions.ResponseError as error:
+        return error
 
 
 @contextmanager

@@ -68,6 +68,14 @@ class Keys:
             self.tasks, self.lock, self.leases, self.quota,
         )  # fmt: skip
 
+    @property
+    def claiming(self) -> tuple[str, ...]:
+        """What the script that claims is given."""
+        return (
+            self.queue_prefix, self.pending_prefix, self.leases, self.epoch, self.paused, self.tasks, self.lock,
+            self.live, self.quota,
+        )  # fmt: skip
+
     def queue(self, name: str) -> str:
         return self.queue_prefix if name == DEFAULT_QUEUE else f"{self.queue_prefix}:{name}"
 

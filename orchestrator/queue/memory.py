@@ -39,6 +39,19 @@ class MemoryQueue(MemoryOutbox, MemoryReading):
         except TimeoutError:
             return None
 
+    async def pop_and_claim(
+        self, worker: WorkerId, queues: Sequence[str], limit: int, hold_ms: int, timeout_seconds: float
+    ) -> tuple[Popped | None, list[Claim]]:
+        popped = await self.pop(queues, timeout_seconds)
+        astray = [(name, task_id) for name in queues for task_id in self._pending[name].keys() - self._queue[name]]
+        if len(astray) != 1:
+            return popped, []
+        ((name, task_id),) = astray
+        try:
+            return popped, await self.claim(worker, name, limit, hold_ms, task_id)
+        except (EpochMissing, QueuePaused):
+            return popped, []
+
     async def claim(
         self, worker: WorkerId, queue: str, limit: int, hold_ms: int, popped: TaskId | None = None
     ) -> list[Claim]:

@@ -165,6 +165,16 @@ class Queue(Outbox, Quotas, Protocol):
         Never retried: a lost answer is found by `put_back`.
         """
 
+    async def pop_and_claim(
+        self, worker: WorkerId, queues: Sequence[str], limit: int, hold_ms: int, timeout_seconds: float
+    ) -> tuple[Popped | None, list[Claim]]:
+        """Wait as `pop` does, and claim what it took in the same round trip, and the next ones up to `limit` in all.
+
+        The claims are empty where the queue cannot tell what this pop took, or refuses: `claim` it then, which says
+        why. Without a pop they hold what somebody else had popped and not claimed, if that is one task. The leases run
+        from some moment of the wait on, so who hears late makes sure of them; those of a lost answer run out.
+        """
+
     async def claim(
         self, worker: WorkerId, queue: str, limit: int, hold_ms: int, popped: TaskId | None = None
     ) -> list[Claim]:

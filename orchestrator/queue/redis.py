@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
 from orchestrator.domain.outbox import NO_KEYS, Holder, KeyHold
 from orchestrator.domain.priority import score
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
-from orchestrator.queue.connect import ANSWER_SECONDS, answering
+from orchestrator.queue.connect import ANSWER_SECONDS, answering, ask_at_once
 from orchestrator.queue.keys import Keys
 from orchestrator.queue.port import EpochMissing, Live, Popped, QueueFigures, QueuePaused, Standing
 from orchestrator.queue.records import (
@@ -30,7 +31,7 @@ from orchestrator.queue.records import (
 )
 from orchestrator.queue.redis_outbox import RedisOutbox
 from orchestrator.queue.redis_quotas import RedisQuotas
-from orchestrator.queue.scripts import PAGE, Arg, pages
+from orchestrator.queue.scripts import PAGE, Arg, call, pages
 
 TOMBSTONE_MS = 60_000
 """Longer than any worker goes without a beat: after that it cannot hold a lease that was dropped."""
@@ -64,17 +65,30 @@ class RedisQueue(RedisOutbox, RedisQuotas):
         keys = [self._keys.queue(name) for name in queues]
         with answering():
             async with asyncio.timeout(timeout_seconds + ANSWER_SECONDS):
-                reply: Any = await self._blocking.bzpopmin(keys, timeout_seconds)
-        if reply is None:
-            return None
-        return Popped(self._keys.queue_name(reply[0]), TaskId(reply[1].decode()))
+                return self._popped(await self._blocking.bzpopmin(keys, timeout_seconds))
+
+    async def pop_and_claim(
+        self, worker: WorkerId, queues: Sequence[str], limit: int, hold_ms: int, timeout_seconds: float
+    ) -> tuple[Popped | None, list[Claim]]:
+        keys = [self._keys.queue(name) for name in queues]
+        claim = call("claim", self._keys.claiming, (worker, min(limit, PAGE), hold_ms, "*", *queues))
+        with answering():
+            async with asyncio.timeout(timeout_seconds + ANSWER_SECONDS):
+                reply, answer = await ask_at_once(self._blocking, ("BZPOPMIN", *keys, timeout_seconds), claim)
+            if isinstance(reply, RedisError):
+                raise reply
+        # A server that refused, or forgot the script, says so again when it is asked for the popped task alone.
+        claimed = not isinstance(answer, RedisError) and answer[0] == b"claimed"
+        return self._popped(reply), read_claims(answer, worker, self._step_us) if claimed else []
+
+    def _popped(self, reply: Any) -> Popped | None:
+        return None if reply is None else Popped(self._keys.queue_name(reply[0]), TaskId(reply[1].decode()))
 
     async def claim(
         self, worker: WorkerId, queue: str, limit: int, hold_ms: int, popped: TaskId | None = None
     ) -> list[Claim]:
-        k = self._keys
-        keys = (k.queue(queue), k.pending(queue), k.leases, k.epoch, k.paused, k.tasks, k.lock, k.live, k.quota)
-        reply = await self._run("claim", keys, (queue, worker, min(limit, PAGE), hold_ms, popped or ""))
+        args = (worker, min(limit, PAGE), hold_ms, popped or "", queue)
+        reply = await self._run("claim", self._keys.claiming, args)
         if reply[0] == b"paused":
             raise QueuePaused(queue)
         return read_claims(_with_epoch(reply), worker, self._step_us)

@@ -66,6 +66,11 @@ def pages(sequence: Sequence[T]) -> Iterator[list[T]]:
         yield page
 
 
+def call(name: str, keys: Sequence[str], args: Sequence[Arg]) -> tuple[Arg, ...]:
+    """Return the command that runs a script, on a server that knows it."""
+    return ("EVALSHA", SCRIPTS[name].sha, len(keys), *keys, *args)
+
+
 class Scripts:
     """Runs scripts on one server."""
 
@@ -82,7 +87,7 @@ class Scripts:
         script = SCRIPTS[name]
         with answering():
             try:
-                return await self._execute("EVALSHA", script.sha, len(keys), *keys, *args)
+                return await self._execute(*call(name, keys, args))
             except NoScriptError:
                 return await self._execute("EVAL", script.source, len(keys), *keys, *args)
 
@@ -94,7 +99,7 @@ class Scripts:
         script = SCRIPTS[name]
         with answering():
             try:
-                return await self._in_turn(("EVALSHA", script.sha, len(keys), *keys, *args), *then)
+                return await self._in_turn(call(name, keys, args), *then)
             except NoScriptError:
                 return await self._in_turn(("EVAL", script.source, len(keys), *keys, *args), *then)
 

@@ -34,6 +34,7 @@ from orchestrator.telemetry import logs
 from orchestrator.worker.executor import Executor
 from orchestrator.worker.failure import told_failure
 from orchestrator.worker.journal import Journal
+from orchestrator.worker.pace import Pace
 from orchestrator.worker.recorder import Recorder
 
 _log = structlog.get_logger("orchestrator.attempts")
@@ -41,8 +42,6 @@ _log = structlog.get_logger("orchestrator.attempts")
 _SETTLE_BATCH = 500
 _SETTLE_LANES = 1
 _MOST_UNSETTLED = 800
-_BRISK_US = 100_000
-"""Attempts that take less on average are claimed ahead."""
 _READY_SECONDS = 1.0
 DELIVERIES_AT_ONCE = 32
 _DEFAULT_POLICY = RetryPolicy()
@@ -73,8 +72,7 @@ class Attempts:
         """Those of the running that are deliveries."""
         self._ready: deque[tuple[float, Claim]] = deque()
         """Claimed ahead, and since when."""
-        self._usual_us = _BRISK_US
-        """How long attempts take, as a moving average."""
+        self._pace = Pace()
         self._stopped: dict[Fence, bool] = {}
         """Those of the running that were told to end, and whether they are given back."""
         self._settling: Batcher[Settlement, bool] = Batcher(self._settle, size=_SETTLE_BATCH, lanes=_SETTLE_LANES)
@@ -108,11 +106,15 @@ class Attempts:
         return len(self._running)
 
     @property
+    def brisk(self) -> bool:
+        return self._pace.brisk
+
+    @property
     def room(self) -> int:
         """How many more tasks to claim now; none while too much waits for its commit."""
         if len(self._lives) - len(self._running) >= _MOST_UNSETTLED:
             return 0
-        ahead = self._concurrency if self._usual_us < _BRISK_US else 0
+        ahead = self._concurrency if self._pace.brisk else 0
         return self._free + ahead - len(self._ready)
 
     @property
@@ -252,7 +254,7 @@ class Attempts:
                 self._journal.append(told_failure(claim, outcome.error, self._runtime.clock.now()))
             duration_us = int((monotonic() - started) * 1e6)
             if not delivered:
-                self._usual_us += (duration_us - self._usual_us) // 16
+                self._pace.note(duration_us)
             return self._decide(claim, outcome, duration_us)
 
     async def _outcome(self, claim: Claim) -> Outcome | None:

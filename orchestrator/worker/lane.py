@@ -24,6 +24,10 @@ class Lane:
     def room(self) -> int:
         return self._attempts.room_to_deliver
 
+    @property
+    def brisk(self) -> bool:
+        return self._attempts.brisk
+
     async def moved(self) -> None:
         await self._attempts.moved()
 

@@ -17,7 +17,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import TaskId, WorkerId
 from orchestrator.domain.task import DEFAULT_QUEUE, Claim
 from orchestrator.operations.fences import open_epoch
-from orchestrator.queue.port import EpochMissing, QueuePaused
+from orchestrator.queue.port import EpochMissing, Popped, QueuePaused
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.worker")
@@ -34,6 +34,8 @@ class Slots(Protocol):
 
     @property
     def room(self) -> int: ...
+    @property
+    def brisk(self) -> bool: ...
     async def moved(self) -> None: ...
     def wake(self) -> None: ...
     def start(self, claim: Claim) -> None: ...
@@ -64,7 +66,7 @@ class Worker:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Take nothing more. What a waiting BZPOPMIN still pops is put back by the sweep."""
+        """Take nothing more, but for what a waiting BZPOPMIN still hands out."""
         self._stopping.set()
         self._attempts.wake()
 
@@ -103,10 +105,33 @@ class Worker:
         if not queues:
             await self._pause_of(_DOORBELL_SECONDS)
             return
-        popped = await self._runtime.queue.pop(queues, _DOORBELL_SECONDS)
+        if self._attempts.brisk:
+            popped, claims = await self._pop_and_claim(queues, free)
+        else:
+            popped, claims = await self._runtime.queue.pop(queues, _DOORBELL_SECONDS), []
         if popped is not None:
             crash.at("popped")
+        if claims:
+            await self._begin(claims[0].entry.queue, free, claims)
+        elif popped is not None:
             await self._claim(popped.queue, free, popped.id)
+
+    async def _pop_and_claim(self, queues: list[str], free: int) -> tuple[Popped | None, list[Claim]]:
+        """Wait for a task and be its holder at once, as who claims ahead is anyway: that saves a round trip.
+
+        A process that was stopped meanwhile hears of it late: it makes sure of the leases before it begins.
+        """
+        limits, monotonic = self._runtime.limits, self._runtime.clock.monotonic
+        wait_seconds = min(_DOORBELL_SECONDS, limits.lease_ms / 1000 / 2)
+        sent_at = monotonic()
+        popped, claims = await self._runtime.queue.pop_and_claim(
+            self._worker, queues, free, limits.lease_ms, wait_seconds
+        )
+        if claims and monotonic() - sent_at > wait_seconds + limits.lease_ms / 1000 / 8:
+            held = [(claim.entry.id, claim.fence) for claim in claims]
+            lost = set(await self._runtime.queue.extend(self._worker, held, limits.lease_ms))
+            claims = [claim for claim in claims if claim.entry.id not in lost]
+        return popped, claims
 
     async def _claim(self, queue: str, free: int, popped: TaskId | None) -> None:
         try:
@@ -114,6 +139,10 @@ class Worker:
         except QueuePaused:
             claims = []
             self._paused.add(queue)
+        await self._begin(queue, free, claims)
+
+    async def _begin(self, queue: str, free: int, claims: list[Claim]) -> None:
+        """Start what was claimed where `free` were asked for."""
         if len(claims) < free:
             if queue in self._full:
                 self._full.remove(queue)

@@ -25,14 +25,13 @@ from orchestrator.queue.keys import Keys
 from orchestrator.queue.memory import MemoryQueue
 from orchestrator.queue.port import EpochMissing, Held, Live, Popped, Queue, QueuePaused, Standing
 from orchestrator.queue.redis import RedisQueue
+from tests.contracts.popping_rules import LONG_MS, QUEUES, SHORT_MS, PoppingRules
 from tests.contracts.quota_rules import QuotaRules, held_keys, owner_for
 from tests.queue.entries import HOUR_US, ONE, STEP_US, SWEEPER, TWO, acceptance, ending, entry, hold, placeless, write
 
 T = TypeVar("T")
 
 IDS = [task_id(1_760_000_000_000, number) for number in range(8)]
-QUEUES = ["default", "mails"]
-LONG_MS, SHORT_MS = 3_600_000, 1
 FOREVER = 100
 READY_US = [None, -HOUR_US * 3 // 2, -10_000_000, HOUR_US]
 """Against now: at once, long ago, just now, far ahead. Nothing becomes due or expires while a step runs."""
@@ -108,7 +107,7 @@ async def answer(act: Awaitable[T]) -> T | type[Exception]:
         return type(refusal)
 
 
-class SideBySide(QuotaRules, RuleBasedStateMachine):
+class SideBySide(QuotaRules, PoppingRules, RuleBasedStateMachine):
     def __init__(self, url: str, loop: asyncio.Runner) -> None:
         super().__init__()
         self.loop = loop
@@ -222,25 +221,6 @@ class SideBySide(QuotaRules, RuleBasedStateMachine):
         self.owed = [*self.owed[-5:], *zip(redis, memory, strict=True)]
         chosen = draw.draw(st.lists(st.sampled_from(self.owed), max_size=6)) if self.owed else []
         self.run(self.same(lambda queue: queue.applied([pair[queue is self.memory] for pair in chosen])))
-
-    @rule(order=st.permutations(QUEUES))
-    def pop(self, order: list[str]) -> None:
-        if any(self.memory._queue.values()):
-            self.popped.append(self.run(self.same(lambda queue: queue.pop(order, 1))))
-
-    @precondition(lambda self: self.popped)
-    @rule()
-    def crash_between_pop_and_claim(self) -> None:
-        self.popped.pop()
-
-    @rule(
-        worker=st.sampled_from([ONE, TWO]), name=st.sampled_from(QUEUES), limit=st.integers(1, 3),
-        hold_ms=st.sampled_from([LONG_MS, SHORT_MS]), bell=st.booleans(),
-    )  # fmt: skip
-    def claim(self, worker: WorkerId, name: str, limit: int, hold_ms: int, bell: bool) -> None:
-        rung = self.popped.pop() if bell and self.popped else None
-        name, popped = (rung.queue, rung.id) if rung else (name, None)
-        self.run(self.claimed(lambda queue: queue.claim(worker, name, limit, hold_ms, popped), hold_ms))
 
     @precondition(lambda self: self.claims)
     @rule(draw=st.data(), worker=st.sampled_from([ONE, TWO, SWEEPER]), hold_ms=st.sampled_from([LONG_MS, SHORT_MS]))

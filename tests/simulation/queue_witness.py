@@ -44,6 +44,9 @@ class QueueWitness:
                 )
             self._hand_out(claim)
 
+    def _pop_and_claim(self, arguments: Sequence[Any], answer: tuple[object, list[Claim]]) -> None:
+        self._claim(arguments, answer[1])
+
     def _take_over(self, arguments: Sequence[Any], answer: tuple[list[Claim], list[TaskId]]) -> None:
         claims, astray = answer
         for claim in claims:

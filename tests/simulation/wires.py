@@ -7,7 +7,8 @@ from random import Random
 from typing import Any
 
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.ids import TaskId
+from orchestrator.domain.ids import TaskId, WorkerId
+from orchestrator.domain.task import Claim
 from orchestrator.queue.port import Popped
 from tests.simulation.memory_ledger import memory_ledger
 from tests.simulation.network import Network
@@ -58,12 +59,26 @@ class QueueWire:
         return answer, after if after != before else ""
 
     async def pop(self, queues: Sequence[str], timeout_seconds: float) -> Popped | None:
+        return await self._wait("pop", queues, (queues, timeout_seconds))  # type: ignore[no-any-return]
+
+    async def pop_and_claim(
+        self, worker: WorkerId, queues: Sequence[str], limit: int, hold_ms: int, timeout_seconds: float
+    ) -> tuple[Popped | None, list[Claim]]:
+        arguments = (worker, queues, limit, hold_ms, timeout_seconds)
+        return await self._wait("pop_and_claim", queues, arguments)  # type: ignore[no-any-return]
+
+    async def _wait(self, name: str, about: Any, arguments: Sequence[Any]) -> Any:
         """The wait is the server's: it goes on when the client is gone, for as long as the connection seems alive."""
         network, process, store = self._network, self._process, self._store
         answer = asyncio.get_running_loop().create_future()
 
+        async def act() -> Any:
+            popped = await getattr(store.queue, name)(*arguments)
+            self._witness.queue_answered(name, arguments, popped)
+            return popped
+
         def arrive() -> None:
-            store.wait(store.queue.pop(queues, timeout_seconds), served)
+            store.wait(act(), served)
 
         def served(waiter: asyncio.Task[Any]) -> None:
             popped = None if waiter.cancelled() else waiter.result()
@@ -71,15 +86,15 @@ class QueueWire:
             network.note(process.name, "popped", popped)
             network.after(network.latency_us(0.0), deliver, popped, lost)
 
-        def deliver(popped: Popped | None, lost: bool) -> None:
+        def deliver(popped: Any, lost: bool) -> None:
             if not answer.done():
                 if lost:
                     answer.set_exception(Unavailable("redis"))
                 else:
                     answer.set_result(popped)
 
-        await self._ask("pop", queues, arrive)
-        return await answer  # type: ignore[no-any-return]
+        await self._ask(name, about, arrive)
+        return await answer
 
 
 def finished(act: Any) -> Any:

@@ -20,17 +20,16 @@ from collections.abc import Collection, Iterable, Sequence
 import structlog
 
 from orchestrator.batching import Batcher
-from orchestrator.domain.errors import DeadLetter, LeaseLost
+from orchestrator.domain.errors import LeaseLost
 from orchestrator.domain.ids import Fence, TaskId, WorkerId
-from orchestrator.domain.outcome import Expired, Failed, Outcome, Released, Unbegun, decide
-from orchestrator.domain.retry import RetryPolicy, is_suspect
-from orchestrator.domain.states import State
+from orchestrator.domain.outcome import Expired, Failed, Outcome, Released, Unbegun
+from orchestrator.domain.retry import is_suspect
 from orchestrator.domain.subscription import DELIVERIES
 from orchestrator.domain.task import Claim, Settlement
 from orchestrator.operations.park import park
 from orchestrator.operations.settle import settle
 from orchestrator.runtime import Runtime
-from orchestrator.telemetry import logs
+from orchestrator.worker.ending import end, report
 from orchestrator.worker.executor import Executor
 from orchestrator.worker.failure import told_failure
 from orchestrator.worker.journal import Journal
@@ -44,7 +43,6 @@ _SETTLE_LANES = 1
 _MOST_UNSETTLED = 800
 _READY_SECONDS = 1.0
 DELIVERIES_AT_ONCE = 32
-_DEFAULT_POLICY = RetryPolicy()
 
 
 class Attempts:
@@ -167,7 +165,7 @@ class Attempts:
         since = self._runtime.clock.monotonic() - waited_seconds
         while self._ready and self._ready[0][0] <= since:
             _, claim = self._ready.popleft()
-            self._lives[claim.fence] = asyncio.create_task(self._finish(claim, self._decide(claim, Unbegun(), 0)))
+            self._lives[claim.fence] = asyncio.create_task(self._finish(claim, self._end(claim, Unbegun(), 0)))
         if self._ready:
             asyncio.get_running_loop().call_later(_READY_SECONDS, self._give_back, waited_seconds)
 
@@ -215,7 +213,7 @@ class Attempts:
                 await park(self._runtime, self._worker, ending)
             elif ending is not None:
                 await self._settling.submit(ending)
-                self._report(ending)
+                report(self._runtime, ending)
         except Exception as error:  # noqa: BLE001 - nor its settlement
             self._not_settled(claim, error)
         finally:
@@ -255,7 +253,7 @@ class Attempts:
             duration_us = int((monotonic() - started) * 1e6)
             if not delivered:
                 self._pace.note(duration_us)
-            return self._decide(claim, outcome, duration_us)
+            return self._end(claim, outcome, duration_us)
 
     async def _outcome(self, claim: Claim) -> Outcome | None:
         try:
@@ -276,27 +274,8 @@ class Attempts:
             _log.info("attempt_stopped", fence=claim.fence)
             return None
 
-    def _decide(self, claim: Claim, outcome: Outcome, duration_us: int) -> Settlement:
-        handler = self._runtime.handlers.get(claim.entry.type)
-        policy = handler.policy if handler is not None else _DEFAULT_POLICY
-        chance, progress = self._runtime.clock.chance(), self._journal.progress(claim)
-        ending = decide(claim, outcome, policy, chance, duration_us, progress)
-        logs.note(
-            "attempt_ended",
-            "orchestrator.attempts",
-            self._runtime.clock.now(),
-            type=claim.entry.type,
-            status=ending.state.value,
-            attempt=claim.attempt,
-            ms=duration_us // 1000,
-        )
-        return ending
-
-    def _report(self, ending: Settlement) -> None:
-        if ending.state is State.FAILED and ending.error is not None:
-            entry, error = ending.claim.entry, ending.error
-            letter = DeadLetter(f"{entry.type}: {error.type}: {error.message}")
-            self._runtime.reports.send(letter, task_id=entry.id, fingerprint=error.fingerprint)
+    def _end(self, claim: Claim, outcome: Outcome, duration_us: int) -> Settlement:
+        return end(self._runtime, claim, outcome, duration_us, self._journal.progress(claim))
 
     async def _settle(self, endings: Sequence[Settlement]) -> list[bool | Exception]:
         return list(await settle(self._runtime, self._worker, endings))

@@ -8,6 +8,7 @@ Texts are searched for credentials once and remembered. `note` is for the one li
 fields are our own words and numbers, so nothing is searched, and as JSON it costs a tenth of what another line does.
 """
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
@@ -58,12 +59,32 @@ def configure(level: str = "INFO", style: Style | None = None, stream: BinaryIO 
     )
     global _direct
     shows = style == "json" and getattr(logging, level) <= logging.INFO
-    _direct = structlog.BytesLoggerFactory(out)().msg if shows else None
+    _direct = _Turn(out).write if shows else None
     _route_standard_library(level)
 
 
+class _Turn:
+    """Writes the lines of one turn of the event loop at one go; any other line that is logged takes them along."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._is_due = False
+
+    def write(self, line: bytes) -> None:
+        self._out.write(line + b"\n")
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_due = False
+        self._out.flush()
+
+
 def note(event: str, logger: str, at: datetime, **fields: str | int) -> None:
-    """Log information whose fields hold nothing from outside: they are written as they are."""
+    """Log information whose fields hold nothing from outside: they are written as they are, within this turn of the
+    event loop that has to run.
+    """
     if _direct is None:
         structlog.get_logger(logger).info(event, **fields)
         return

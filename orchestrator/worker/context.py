@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -59,7 +58,8 @@ class AttemptContext(Context):
         """Those whose blocks it is in."""
         self._answered: set[str] = set()
         """The names that stood for something in this attempt."""
-        self._submitted: Counter[str] = Counter()
+        self._submitted: dict[str, int] = {}
+        """How often this attempt submitted each."""
 
     @property
     def task_id(self) -> TaskId:
@@ -282,5 +282,5 @@ class AttemptContext(Context):
     def _derived_key(self, asked: list[Any]) -> str:
         """Everything asked for is part of the key, so that a retry which asks differently meets no conflict."""
         asked_for = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS).decode()
-        self._submitted[asked_for] += 1
-        return self.effect_key(f"submit\n{self._submitted[asked_for]}\n{asked_for}")
+        number = self._submitted[asked_for] = self._submitted.get(asked_for, 0) + 1
+        return self.effect_key(f"submit\n{number}\n{asked_for}")

@@ -12,6 +12,7 @@ from orchestrator.domain.ids import TaskId
 from orchestrator.domain.states import RunStatus, State
 from orchestrator.domain.steps import Step
 from orchestrator.domain.task import Claim, Settlement
+from orchestrator.ledger.columns import sparse
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.records import step_of
 from orchestrator.ledger.statements import load
@@ -105,16 +106,11 @@ def settle_columns(endings: Sequence[Settlement], late: bool) -> tuple[list[obje
             None if _ends_now(ending) and not late else ending.claim.claimed_at_us + ending.duration_us
             for ending in endings
         ],
-        _rare([ending.delay_us for ending in endings]),
-        _rare([None if ending.result is None else ending.result.decode() for ending in endings]),
-        _rare([None if ending.error is None else orjson.dumps(ending.error).decode() for ending in endings]),
-        _rare([None if ending.progress is None else ending.progress.decode() for ending in endings]),
+        sparse([ending.delay_us for ending in endings]),
+        sparse([None if ending.result is None else ending.result.decode() for ending in endings]),
+        sparse([None if ending.error is None else orjson.dumps(ending.error).decode() for ending in endings]),
+        sparse([None if ending.progress is None else ending.progress.decode() for ending in endings]),
     )
-
-
-def _rare(column: list[object]) -> list[object]:
-    """A column of nulls alone is left to `unnest`, which fills the shorter ones with them: the driver is slow at it."""
-    return [] if column.count(None) == len(column) else column
 
 
 def _ends_now(ending: Settlement) -> bool:

@@ -14,6 +14,7 @@ import orjson
 
 from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.task import NewTask
+from orchestrator.ledger.columns import once, sparse
 from orchestrator.ledger.database import Database
 from orchestrator.ledger.statements import load
 
@@ -141,33 +142,23 @@ def _by_key(tasks: Sequence[NewTask]) -> Sequence[NewTask]:
 def _columns(tasks: Sequence[NewTask]) -> tuple[list[Any], ...]:
     return (
         [task.id for task in tasks],
-        _once([task.tenant for task in tasks]),
-        _once([task.type for task in tasks]),
-        _once([task.queue for task in tasks]),
-        _once([task.priority for task in tasks]),
+        once([task.tenant for task in tasks]),
+        once([task.type for task in tasks]),
+        once([task.queue for task in tasks]),
+        once([task.priority for task in tasks]),
         [task.payload.decode() for task in tasks],
-        _sparse([orjson.dumps(task.tags).decode() if task.tags else None for task in tasks]),
-        _once([task.max_retries for task in tasks]),
-        _once([task.timeout_seconds for task in tasks]),
-        _sparse([task.idempotency_key for task in tasks]),
-        _sparse([task.key_until_final or None for task in tasks]),
-        _sparse([task.key_expires_at for task in tasks]),
-        _sparse([None if task.idempotency_key is None else task.fingerprint for task in tasks]),
-        _sparse([task.parent_id for task in tasks]),
-        _sparse([task.run_at for task in tasks]),
-        _sparse([task.expires_at for task in tasks]),
+        sparse([orjson.dumps(task.tags).decode() if task.tags else None for task in tasks]),
+        once([task.max_retries for task in tasks]),
+        once([task.timeout_seconds for task in tasks]),
+        sparse([task.idempotency_key for task in tasks]),
+        sparse([task.key_until_final or None for task in tasks]),
+        sparse([task.key_expires_at for task in tasks]),
+        sparse([None if task.idempotency_key is None else task.fingerprint for task in tasks]),
+        sparse([task.parent_id for task in tasks]),
+        sparse([task.run_at for task in tasks]),
+        sparse([task.expires_at for task in tasks]),
         [task.created_at for task in tasks],
         [task.traceparent for task in tasks],
-        _sparse([task.called or None for task in tasks]),
-        _sparse([task.callback_url for task in tasks]),
+        sparse([task.called or None for task in tasks]),
+        sparse([task.callback_url for task in tasks]),
     )
-
-
-def _once(values: list[Any]) -> list[Any]:
-    """A value that all tasks share is sent once, and the statement repeats it: most columns hold one only."""
-    return values[:1] if len(set(values)) == 1 else values
-
-
-def _sparse(values: list[Any]) -> list[Any]:
-    """Of a column without a value nothing is sent: `unnest` fills it with nulls. Each null costs as much as a value."""
-    return values if any(value is not None for value in values) else []

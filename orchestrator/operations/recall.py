@@ -62,32 +62,10 @@ def newest(task: Task, live: Live | None) -> Task:
 
 def fresh(task: NewTask) -> Task:
     """What a read of the fresh row would give, without the read."""
+    # By position: naming so many takes three times as long.
     return Task(
-        id=task.id,
-        tenant=task.tenant,
-        type=task.type,
-        status=task.state,
-        queue=task.queue,
-        priority=task.priority,
-        payload=orjson.Fragment(task.payload),
-        result=None,
-        error=None,
-        progress=None,
-        tags=task.tags,
-        attempt=0,
-        crashes=0,
-        max_retries=task.max_retries,
-        timeout_seconds=task.timeout_seconds,
-        idempotency_key=task.idempotency_key,
-        parent_id=task.parent_id,
-        run_at=task.run_at,
-        expires_at=task.expires_at,
-        created_at=task.created_at,
-        started_at=None,
-        finished_at=None,
-        worker_id=None,
-        traceparent=task.traceparent,
-        cost_usd=0.0,
-        fence=Fence(0),
-        callback_url=task.callback_url,
-    )
+        task.id, task.tenant, task.type, task.state, task.queue, task.priority, orjson.Fragment(task.payload),
+        None, None, None, task.tags, 0, 0, task.max_retries, task.timeout_seconds, task.idempotency_key,
+        task.parent_id, task.run_at, task.expires_at, task.created_at, None, None, None, task.traceparent,
+        0.0, Fence(0), callback_url=task.callback_url,
+    )  # fmt: skip

@@ -38,7 +38,7 @@ with held as materialized (
     e.ending = 'crashed' and t.status = 'running' as on_record,
     'epoch'::timestamptz + e.started_us * interval '1 us' as began_at,
     coalesce('epoch'::timestamptz + e.ended_us * interval '1 us', now()) as ended_at
-  from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::integer[],
+  from unnest($1::text[]::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::integer[],
       $8::smallint[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::text[])
     with ordinality as e (id, fence, run, state, ending, run_attempt, attempt, crashes, worker, started_us, ended_us,
       delay_us, result, error, progress, place)

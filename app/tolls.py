@@ -2,9 +2,8 @@
 
 Who shows a good token pays as that principal and tenant, if they have a limit; everybody else, a wrong token included,
 pays as the address it comes from. So does an API key that this process has not seen yet, before anybody looks it up;
-that is counted apart, so that what else comes from an address keeps no good key out.
-Only limits that are set are asked about. `/livez` is free: it says that the process
-lives, and must not depend on who asks how often.
+that is counted apart, so that what else comes from an address keeps no good key out. Only limits that are set are asked
+about. `/livez` is free: it says that the process lives, and must not depend on who asks how often.
 """
 
 from collections.abc import Sequence

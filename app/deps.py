@@ -97,7 +97,7 @@ def _check_tenant(request: Request, principal: Principal) -> None:
 async def _by_shape(desk: Desk, request: Request, token: str) -> Principal:
     """Return who sent this, which is not the admin token."""
     if token.startswith(api_key.PREFIX):
-        return await desk.identities.identify(token, lambda: desk.tolls.charge_address(desk.runtime, request.scope))
+        return await desk.identities.identify(token, lambda: desk.tolls.charge_look_up(desk.runtime, request.scope))
     if token.startswith(_SUPABASE_KEYS):
         raise Unauthorized(
             "this is a key of Supabase, and of no user: send the access token of one who signed in there"

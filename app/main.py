@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -54,6 +55,8 @@ from orchestrator.operations.user_tokens import UserTokens
 from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.wiring import VERSION, open_runtime
+
+_log = structlog.get_logger("app.main")
 
 # The hot routes stand first: routes are tried in order.
 _ROUTERS = (
@@ -141,6 +144,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _desk(settings: Settings, runtime: Runtime, intake: Intake, auditor: Auditor) -> Desk:
+    if settings.env == "production" and settings.aurea_api_token is None:  # which may be meant
+        _log.warning("nobody_is_admin", reason="without AUREA_API_TOKEN only API keys and users are let in")
     return Desk(
         runtime=runtime,
         intake=intake,

@@ -1,9 +1,9 @@
 """What a request pays before it is served: its address, its principal and its tenant may ask so often a minute.
 
 Who shows a good token pays as that principal and tenant, if they have a limit; everybody else, a wrong token included,
-pays as the address it comes from. So does an API key that this process has not seen yet, before anybody looks it up.
-Only limits that are set are asked about. `/livez` is free: it says that the process
-lives, and must not depend on who asks how often.
+pays as the address it comes from. So does an API key that this process has not seen yet, before anybody looks it up;
+that is counted apart, so that what else comes from an address keeps no good key out. Only limits that are set are asked
+about. `/livez` is free: it says that the process lives, and must not depend on who asks how often.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,11 @@ class Tolls:
         """Charge the address that a request comes from. Raises RateLimited."""
         if self.per_address is not None:
             await _charge(runtime, scope, [Rate("address", f"address:{payer(scope)}", self.per_address)])
+
+    async def charge_look_up(self, runtime: Runtime, scope: Scope) -> None:
+        """Charge the address for a key that has to be looked up, as if it sent nothing else. Raises RateLimited."""
+        if self.per_address is not None:
+            await _charge(runtime, scope, [Rate("address", f"look-up:{payer(scope)}", self.per_address)])
 
     async def charge_principal(self, runtime: Runtime, scope: Scope, principal: Principal) -> None:
         """Charge who asks and the tenant he asks for, all or none. Raises RateLimited."""

@@ -19,6 +19,11 @@ from orchestrator.settings import Settings
 from orchestrator.vault.master_keys import read_master_keys
 
 _SHORTEST_TOKEN = 16
+_NEEDED_IN_PRODUCTION = {
+    "database_url": "processes look for the servers of `aurea up`",
+    "redis_url": "processes look for the servers of `aurea up`",
+    "aurea_api_token": "nobody is admin: only API keys and users are let in",
+}
 _GITHUB_APP = ("github_app_id", "github_app_private_key", "github_app_installation_id")
 
 
@@ -35,9 +40,9 @@ async def inspect(settings: Settings) -> list[Finding]:
 def _production(settings: Settings) -> Iterator[Finding]:
     if settings.env != "production":
         return
-    for name in ("database_url", "redis_url", "aurea_api_token"):
+    for name, without in _NEEDED_IN_PRODUCTION.items():
         if getattr(settings, name) is None:
-            yield Finding(name.upper(), False, "has to be set in production")
+            yield Finding(name.upper(), False, f"has to be set in production: without it {without}")
     if settings.aurea_api_token and len(settings.aurea_api_token.get_secret_value()) < _SHORTEST_TOKEN:
         yield Finding("AUREA_API_TOKEN", False, f"is easily guessed: use {_SHORTEST_TOKEN} random characters or more")
     if settings.supabase_url and not settings.supabase_url.startswith("https://"):

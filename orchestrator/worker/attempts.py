@@ -1,13 +1,10 @@
 """The attempts of one worker: each claimed task from its start to its settlement.
 
 Two bounds: `running` counts handlers that run, which is what concurrency limits; what has finished and is not yet
-committed is bounded apart, or the time of a commit would limit the rate.
+committed is bounded apart, or the time of a commit would limit the rate. Deliveries are bounded apart, see `lane`.
 
 While attempts are brisk, as many more tasks as may run are claimed ahead and kept ready, so that no slot waits for a
 round trip. One that is not begun within a second after all is given back, for others to run.
-
-Deliveries of webhooks are bounded by a number of their own, beside the others: they wait for somebody outside, who may
-be slow, and neither take the slots of other tasks nor wait for them.
 
 Attempts go by their fences: one that is stopped may still unwind when its task is claimed here again. The lease is
 the newer one's then, and the older one is stopped.
@@ -35,6 +32,7 @@ from orchestrator.worker.failure import told_failure
 from orchestrator.worker.journal import Journal
 from orchestrator.worker.pace import Pace
 from orchestrator.worker.recorder import Recorder
+from orchestrator.worker.shares import DELIVERIES_AT_ONCE, Shares
 
 _log = structlog.get_logger("orchestrator.attempts")
 
@@ -42,7 +40,6 @@ _SETTLE_BATCH = 500
 _SETTLE_LANES = 1
 _MOST_UNSETTLED = 800
 _READY_SECONDS = 1.0
-DELIVERIES_AT_ONCE = 32
 
 
 class Attempts:
@@ -66,8 +63,8 @@ class Attempts:
         recorder.on_stale = self.stop
         self._lives: dict[Fence, asyncio.Task[None]] = {}
         self._running: dict[Fence, TaskId] = {}
-        self._delivering: set[Fence] = set()
-        """Those of the running that are deliveries."""
+        self._delivering: set[Fence] = set()  # of the running
+        self._shares = Shares(runtime.clock, runtime.vault)
         self._ready: deque[tuple[float, Claim]] = deque()
         """Claimed ahead, and since when."""
         self._pace = Pace()
@@ -145,11 +142,10 @@ class Attempts:
         if older is not None:
             self.stop((older,))
         self.held[task_id] = fence
-        if claim.entry.queue == DELIVERIES and self.room_to_deliver > 0:
+        delivers = claim.entry.queue == DELIVERIES and self.room_to_deliver > 0
+        if delivers:
             self._delivering.add(fence)
-            self._begin(claim)
-            return
-        if self._free > 0:
+        if delivers or self._free > 0:
             self._begin(claim)
             return
         if not self._ready:
@@ -241,6 +237,7 @@ class Attempts:
                 del self._running[claim.fence]
                 delivered = claim.fence in self._delivering
                 self._delivering.discard(claim.fence)
+                self._shares.leave(claim.fence)
                 self._stopped.pop(claim.fence, None)
                 if self._ready and self._free > 0:
                     self._begin(self._ready.popleft()[1])
@@ -259,6 +256,8 @@ class Attempts:
         try:
             if claim.expired:
                 return Expired()
+            if claim.fence in self._delivering and (crowded := await self._shares.enter(claim)):
+                return crowded
             if not claim.settled_epoch and not await self._recorder.confirm(claim):
                 return None
             if claim.settled_epoch and not is_suspect(claim.entry.crashes):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from structlog.testing import capture_logs
 
 from app.access import NEEDED, OPEN
 from app.main import create_app
@@ -14,7 +15,7 @@ from orchestrator.domain.api_key import RANDOM_BYTES, ApiKey, mint
 from orchestrator.domain.ids import DEFAULT_TENANT, TaskId
 from orchestrator.domain.principal import GRANTABLE, Scope
 from orchestrator.settings import Settings
-from tests.api.door import Door
+from tests.api.door import Door, open_door
 
 ROUTES = [route for route in create_app(Settings(_env_file=None)).routes if isinstance(route, APIRoute)]
 
@@ -71,3 +72,20 @@ def test_what_is_open_pays_by_its_address() -> None:
             assert is_open({"path": route.path.replace("{source}", "x"), "headers": [(b"authorization", b"")]}), (
                 route.path
             )
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"env": "production", "aurea_api_token": None}, ["nobody_is_admin"]),
+        ({"env": "production"}, []),
+        ({"aurea_api_token": None}, []),
+    ],
+)
+async def test_a_production_that_nobody_is_admin_of_says_so_when_it_starts(
+    database_url: str, redis_url: str, changes: dict[str, Any], warned: list[str]
+) -> None:
+    with capture_logs() as lines:
+        async with open_door(database_url, redis_url, **changes) as door:
+            assert (await door.http.get("/livez")).status_code == 200
+    assert [line["event"] for line in lines if "AUREA_API_TOKEN" in str(line)] == warned

@@ -74,6 +74,7 @@ async def test_while_one_store_is_gone_the_other_accepts_work_and_health_says_wh
     stores = {"postgres": "ok", "redis": "unavailable"}
     assert await ask(own_door, "/health") == (503, "degraded", stores)
     assert await ask(own_door, "/readyz") == (200, "degraded", stores)
+    assert [(await own_door.http.head(path)).status_code for path in ("/health", "/readyz")] == [503, 200]
     assert (await own_door.http.post("/tasks", json={"type": "greet"})).status_code == 201
     own_servers.valkey.start_again()
     assert await ask(own_door, "/health") == (200, "ok", {"postgres": "ok", "redis": "ok"})

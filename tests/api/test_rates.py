@@ -112,6 +112,22 @@ async def test_an_address_over_its_rate_has_no_unknown_key_looked_up_and_keys_in
         assert looked_up == [made["id"]]
 
 
+async def test_what_else_comes_from_an_address_keeps_no_good_key_out_and_guessed_keys_do(
+    database_url: str, redis_url: str
+) -> None:
+    async with open_door(database_url, redis_url, aurea_rate_per_address=3) as door:
+        made = [(await door.http.post("/keys", json={"name": "ci", "scopes": ["tasks:read"]})).json() for _ in range(2)]
+        first, second = [{"Authorization": f"Bearer {each['key']}"} for each in made]
+        for path, sent in (("/health", ""), ("/tasks", "Bearer wrong")):
+            assert 429 in codes(await many(door, 5, path, Authorization=sent))
+        assert (await door.http.get("/tasks", headers=first)).status_code == 200, "its address is over, and it is new"
+        guessed = [mint("dev", bytes([number] * RANDOM_BYTES)).text for number in range(12)]
+        answers = [await door.http.get("/tasks", headers={"Authorization": f"Bearer {key}"}) for key in guessed]
+        assert codes(answers)[401] <= 3, "no more are looked up than without a good one"
+        assert (await door.http.get("/tasks", headers=second)).status_code == 429, "nobody can tell it from a guess"
+        assert codes(await many(door, 5, **first)) == {200: 5}
+
+
 async def test_without_redis_each_process_counts_alone(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     await limit(door, "acme", 3)
 

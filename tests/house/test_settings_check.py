@@ -71,7 +71,9 @@ async def test_the_store_of_artifacts_is_looked_at_when_it_is_not_a_folder() -> 
 
 
 async def test_production_insists_on_servers_and_a_good_token() -> None:
-    assert set(await problems(env="production")) == {"DATABASE_URL", "REDIS_URL", "AUREA_API_TOKEN"}
+    found = await problems(env="production")
+    assert set(found) == {"DATABASE_URL", "REDIS_URL", "AUREA_API_TOKEN"}
+    assert "nobody is admin" in found["AUREA_API_TOKEN"]
     assert "easily guessed" in (await problems(env="production", aurea_api_token="letmein"))["AUREA_API_TOKEN"]
     users = {"database_url": "postgresql://x", "redis_url": "redis://x", "aurea_api_token": "x" * 32}
     assert "https" in (await problems(env="production", supabase_url="http://project.example", **users))["SUPABASE_URL"]

@@ -183,8 +183,10 @@ async def test_connections_the_server_closed_are_opened_again(
 ) -> None:
     queue = RedisQueue(*redis_clients, Keys(), STEP_US)
     await asyncio.gather(*(queue.ping() for _ in range(10)))
+    idle = [each._reader for each in redis_clients[0].connection_pool._available_connections]
     redis_admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    await asyncio.sleep(0.01)  # the loop has to hear of it
+    async with asyncio.timeout(20):  # the loop has to hear of it
+        assert await asyncio.gather(*(reader.read() for reader in idle)) == [b""] * len(idle)
     await asyncio.gather(*(queue.ping() for _ in range(10)))
 
 

@@ -78,7 +78,7 @@ def unknown_id() -> TaskId:
 async def waiting(connection: asyncpg.Connection, count: int = 1) -> list[int]:
     """Return the sessions that wait for a lock, once there are so many."""
     sessions: list[asyncpg.Record] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(sessions) < count:
             await asyncio.sleep(0.005)  # Postgres tells nobody that somebody waits
             sessions = await connection.fetch("select distinct pid from pg_locks where not granted")

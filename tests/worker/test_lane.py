@@ -1,21 +1,24 @@
-"""Receivers of webhooks that never answer: other tasks go on, and only so many deliveries wait at once."""
+"""Receivers of webhooks that never answer: other tasks go on, and so do the deliveries to others."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from orchestrator.domain.ids import DEFAULT_TENANT
 from orchestrator.domain.states import State
 from orchestrator.domain.subscription import DELIVERIES
 from orchestrator.operations import subscription as subscribing
 from orchestrator.operations.announce import Passed, announce
-from orchestrator.worker import attempts
+from orchestrator.operations.cancel import cancel
+from orchestrator.operations.read import runs
+from orchestrator.worker import attempts, shares
 from orchestrator.worker.lane import served
 from tests.worker.conftest import House
 from tests.worker.life_handlers import FINISH
-from tests.worker.test_callbacks import deliveries
+from tests.worker.test_callbacks import Receiver, deliveries, promoting
 
 
 class Silent:
@@ -69,6 +72,31 @@ async def test_a_receiver_that_never_answers_keeps_no_task_waiting(
         silent.answers.set()
         for task in await deliveries(house):
             assert (await house.ended(task)).status is State.SUCCEEDED
+
+
+async def test_a_receiver_that_never_answers_leaves_room_for_others(
+    house: House, silent: Silent, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "SLOW_SECONDS", 0.1)
+    receiver, many = Receiver(httpserver), attempts.DELIVERIES_AT_ONCE + 8
+    for _ in range(many):
+        await cancel(house.runtime, DEFAULT_TENANT, (await house.submit("echo")).id)
+    await announce(house.runtime, Passed())
+    late = await house.submit("echo", callback_url=receiver.url)
+    await cancel(house.runtime, DEFAULT_TENANT, late.id)
+    await announce(house.runtime, Passed())
+    async with house.worker(), promoting(house):
+        (other,) = [task for task in await deliveries(house) if task.tags["subscription"] == "callback"]
+        assert (await house.ended(other)).status is State.SUCCEEDED
+        assert receiver.events == [("task.cancelled", late.id)]
+        assert silent.waiting <= attempts.DELIVERIES_AT_ONCE // 2
+        assert {task.error["type"] for task in await deliveries(house) if task.error is not None} == {"crowded"}
+        silent.answers.set()
+        told = [await house.ended(task) for task in await deliveries(house)]
+    assert {(task.status, task.attempt, task.error) for task in told} == {(State.SUCCEEDED, 1, None)}
+    assert silent.waiting == len(told) - 1 == many + 1
+    for task in told:
+        assert len(await runs(house.runtime, DEFAULT_TENANT, task.id)) == 1
 
 
 async def test_long_tasks_keep_no_delivery_waiting(house: House, silent: Silent) -> None:

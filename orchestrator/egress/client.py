@@ -54,7 +54,7 @@ def open_client(
 
 @cache
 def _trust() -> SSLContext:
-    """Whom the clients of this process believe: all authorities of this machine, which take 40 ms to read, and 4 MB."""
+    """Whom the clients of this process believe: all authorities of this machine. Reading them takes 40 ms."""
     return httpx2.create_ssl_context(trust_env=False)
 
 

@@ -30,7 +30,7 @@ class PlainHTTP(BaseHTTPTransport):
     """Sends for the exporter, which decides about retries; used on the exporter's thread. Proxies count as usual."""
 
     def __init__(self) -> None:
-        self._http = httpx2.Client(verify=SSLContext(PROTOCOL_TLS_CLIENT))  # of nobody's: authorities take 5 MB
+        self._http = httpx2.Client(verify=SSLContext(PROTOCOL_TLS_CLIENT))  # who speaks no TLS needs no authorities
 
     def request(
         self,

@@ -3,24 +3,27 @@
 Good for one machine. Its files are not encrypted; where several machines serve, use S3 or Supabase Storage.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-import obstore
-from obstore.store import LocalStore
+from typing import TYPE_CHECKING
 
 from orchestrator.artifacts.objects import PAGE, ObstoreArtifacts
 from orchestrator.domain.artifact import Bucket, FileKey, StoredArtifact, file_at
 from orchestrator.domain.errors import Unavailable
 
+if TYPE_CHECKING:
+    from obstore.store import LocalStore
+
 _HALF_WRITTEN = "#"
 """What obstore puts behind the name of a file until it is whole, with a number; a kill leaves that file there."""
 
 
-class FolderArtifacts(ObstoreArtifacts[LocalStore]):
+class FolderArtifacts(ObstoreArtifacts["LocalStore"]):
     remedy = "look at the owner and the mode of the folder"
 
     def __init__(self, folder: Path) -> None:
@@ -29,6 +32,8 @@ class FolderArtifacts(ObstoreArtifacts[LocalStore]):
         self.name = f"artifacts (folder {folder})"
 
     async def open_bucket(self, bucket: Bucket) -> LocalStore:
+        from obstore.store import LocalStore
+
         folder = self._folder / bucket
         with self.told():
             await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
@@ -47,7 +52,7 @@ class FolderArtifacts(ObstoreArtifacts[LocalStore]):
             bucket = await self.bucket(file.bucket)
             await asyncio.to_thread(_remove_half_written, self._folder / file.bucket / file.path)
             with self.told(), suppress(FileNotFoundError):
-                await obstore.delete_async(bucket, file.path)
+                await bucket.delete_async(file.path)
 
     async def files(self, bucket: Bucket) -> AsyncIterator[list[FileKey]]:
         """A half-written file counts as the one that it was to become."""

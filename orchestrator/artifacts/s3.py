@@ -10,16 +10,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import obstore
-from obstore.store import S3Store
-
 from orchestrator.artifacts.objects import ObstoreArtifacts
 from orchestrator.domain.artifact import Bucket, FileKey, StoredArtifact
 from orchestrator.domain.errors import StoreRefused
 from orchestrator.domain.labels import disposition
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+    from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
 
 _RETRIES: RetryConfig = {
     "max_retries": 2,
@@ -28,7 +25,7 @@ _RETRIES: RetryConfig = {
 }
 
 
-class S3Artifacts(ObstoreArtifacts[S3Store]):
+class S3Artifacts(ObstoreArtifacts["S3Store"]):
     remedy = "look at AUREA_ARTIFACTS_*, and at what these keys may do"
 
     def __init__(
@@ -57,6 +54,8 @@ class S3Artifacts(ObstoreArtifacts[S3Store]):
         }
 
     async def open_bucket(self, bucket: Bucket) -> S3Store:
+        from obstore.store import S3Store
+
         return S3Store(self._prefix + bucket, config=self._config, client_options=self._client, retry_config=_RETRIES)
 
     def absent(self, file: FileKey) -> Exception:
@@ -68,6 +67,8 @@ class S3Artifacts(ObstoreArtifacts[S3Store]):
     async def links(self, artifacts: Sequence[StoredArtifact], lifetime: timedelta) -> list[str | None]:
         if not self._signs:
             return await super().links(artifacts, lifetime)
+        import obstore
+
         links: list[str | None] = []
         for artifact in artifacts:
             bucket = await self.bucket(artifact.file.bucket)

@@ -1,10 +1,11 @@
 """The client itself: guarded connections, bounded answers, nothing taken from the environment."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ssl import SSLContext
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 
 import httpcore2
 import httpx2
@@ -53,19 +54,26 @@ def open_client(
 
 @cache
 def _trust() -> SSLContext:
-    """Whom the clients of this process believe; reading the authorities takes longer than all else in opening one."""
+    """Whom the clients of this process believe: all authorities of this machine. Reading them takes 40 ms."""
     return httpx2.create_ssl_context(trust_env=False)
+
+
+class _Pool(httpcore2.AsyncConnectionPool):
+    """httpcore2's pool, which learns whom to believe before its first connection that needs it."""
+
+    def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
+        if origin.scheme == b"https":
+            self._ssl_context = _trust()
+        return super().create_connection(origin)
 
 
 class _Transport(httpx2.AsyncHTTPTransport):
     """httpx2's own transport over the guarded network."""
 
     def __init__(self, network: httpcore2.AsyncNetworkBackend, max_response_bytes: int) -> None:
-        tls = _trust()
-        super().__init__(verify=tls, trust_env=False)
+        super().__init__(verify=SSLContext(PROTOCOL_TLS_CLIENT), trust_env=False)
         # httpx2 has no argument for the backend; its pool is replaced before it opened anything.
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=tls,
+        self._pool = _Pool(
             max_connections=_LIMITS.max_connections,
             max_keepalive_connections=_LIMITS.max_keepalive_connections,
             keepalive_expiry=_LIMITS.keepalive_expiry,
@@ -74,6 +82,8 @@ class _Transport(httpx2.AsyncHTTPTransport):
         self._max_response_bytes = max_response_bytes
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.scheme == "https" and not _trust.cache_info().currsize:
+            await asyncio.to_thread(_trust)  # the loop goes on meanwhile
         answer = await super().handle_async_request(request)
         limit = request.extensions.get(MAX_RESPONSE_BYTES, self._max_response_bytes)
         return _BoundedResponse(limit, answer)

@@ -6,13 +6,15 @@ from contextlib import suppress
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.money import to_usd
 from orchestrator.runtime import Runtime
-from orchestrator.telemetry.metrics import STORED, Gauges, render
+from orchestrator.telemetry.metrics import STORED, Gauges
 
 _EVERY_SECONDS = 1.0
 
 
 async def scrape(runtime: Runtime) -> bytes:
     """Return every metric of every process as Prometheus text. Raises Unavailable."""
+    from orchestrator.telemetry.exposition import render  # loads what only the API needs, in 10 ms
+
     await flush(runtime)
     stored = {metric.family: await runtime.counters.read(metric.family) for metric in STORED}
     queues = await runtime.queue.queues()

@@ -19,6 +19,7 @@ from orchestrator.domain.ids import TaskId, Tenant
 from orchestrator.domain.priority import DEFAULT, LOWEST, MOST_URGENT
 from orchestrator.domain.subscription import DELIVER, DELIVERIES
 from orchestrator.domain.task import DEFAULT_QUEUE, NewTask
+from orchestrator.domain.trim import trimmed
 from orchestrator.egress.destination import check_destination, refusal
 from orchestrator.runtime import Runtime
 
@@ -164,7 +165,7 @@ def _chosen(asked: int | None, usual: int | None, default: int) -> int:
 
 def _encoded(payload: Any, most_bytes: int) -> bytes:
     try:
-        text = orjson.dumps(payload)
+        text = trimmed(orjson.dumps(payload))
     except TypeError as error:
         raise InvalidInput(f"a payload has to be JSON: {error}", [Issue("/payload", str(error))]) from None
     if len(text) > most_bytes:

@@ -31,6 +31,7 @@ from opentelemetry.trace import (
 
 from orchestrator.domain.ids import TaskId
 from orchestrator.domain.task import Claim
+from orchestrator.telemetry.collector import PlainHTTP
 
 HIDE_PATH = "hide_path"
 """The request extension that keeps the path of its URL out of the trace."""
@@ -44,7 +45,9 @@ def export_to(endpoint: str, sample: float, service: str) -> TracerProvider:
     provider = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(sample)), resource=Resource.create({"service.name": service})
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
+    url, plain = f"{endpoint.rstrip('/')}/v1/traces", endpoint.lower().startswith("http://")
+    exporter = OTLPSpanExporter(endpoint=url, _transport=PlainHTTP()) if plain else OTLPSpanExporter(endpoint=url)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
 

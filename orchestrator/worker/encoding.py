@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
+from orchestrator.domain.trim import trimmed
 from orchestrator.sdk import Terminal
 
 LONGEST_TEXT = 16_384
@@ -42,7 +43,7 @@ def encode_json(value: Any, what: str) -> bytes:
     Raises Unstorable, whose words call the value `what`.
     """
     try:
-        encoded = orjson.dumps(value, default=_model)
+        encoded = trimmed(orjson.dumps(value, default=_model))
     except (TypeError, PydanticSerializationError) as error:
         raise Unstorable(f"{what} is of type {type(value).__name__}, which is not JSON: {error}") from None
     if b"null" in encoded and value is not None and _holds_nan(value):
@@ -125,7 +126,7 @@ def _readable(value: Any) -> Any:
 
 
 def _dumps_leniently(value: Any) -> bytes:
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+    return trimmed(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS))
 
 
 def _printed(value: Any) -> str:

@@ -26,6 +26,7 @@ from orchestrator.domain.events import FAILURE, EventKind, Told
 from orchestrator.domain.outcome import Failed
 from orchestrator.domain.retry_after import seconds_asked
 from orchestrator.domain.task import Claim, TaskError
+from orchestrator.domain.trim import trimmed
 from orchestrator.sdk import ChildFailed, Handler, Retry, Terminal
 from orchestrator.telemetry.redaction import redact
 from orchestrator.worker.encoding import clean
@@ -73,7 +74,7 @@ def fail(task_type: str, kind: str, message: str, retry_after_seconds: float | N
 def told_failure(claim: Claim, error: TaskError, at: datetime) -> Told:
     """Return what the history says of a failed attempt, also when a later one succeeds."""
     text = f"attempt {claim.attempt} failed: {error.type}: {error.message}"
-    body = orjson.dumps({"text": text, "fields": {"level": "error"}})
+    body = trimmed(orjson.dumps({"text": text, "fields": {"level": "error"}}))
     return Told(claim.entry.id, claim.entry.tenant, claim.fence, FAILURE, EventKind.LOG, body, at)
 
 

@@ -64,11 +64,27 @@ def test_a_verb_loads_no_server_and_no_store(module: str):
     assert done.stdout == "[]\n"
 
 
-def test_a_part_of_the_system_loads_nothing_for_terminals():
-    program = (
-        "import sys, app.cli.main; from app.cli.serve import _spare_rich; _spare_rich(); import orchestrator.wiring;"
-        "from orchestrator.telemetry.traces import open_traces; open_traces('http://127.0.0.1:9', 0, 'aurea').stop();"
-        "print([name for name in ('rich', 'pygments') if name in sys.modules]); import rich.console, httpx"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+WORKER = """
+import sys, app.cli.main
+from app.cli.serve import _spare_rich; _spare_rich()
+import orchestrator.wiring
+from orchestrator.artifacts.choice import choose
+from orchestrator.discovery import discover
+from orchestrator.egress import open_client
+from orchestrator.egress.client import _trust
+from orchestrator.settings import Settings
+from orchestrator.telemetry.traces import open_traces
+
+choose(Settings(_env_file=None).artifact_choice), discover(()), open_client()
+open_traces("http://127.0.0.1:9", 0, "aurea-worker").stop()
+print([name for name in sys.argv[1:] if name in sys.modules], _trust.cache_info().currsize)
+import rich.console, httpx, requests
+"""
+"""All that `aurea worker` opens but its stores; behind it, what was hidden from others is there."""
+
+
+def test_a_worker_loads_nothing_that_most_never_use():
+    terminals, files, collectors = ("rich", "pygments"), ("obstore",), ("httpx", "requests", "urllib3")
+    spared = (*terminals, *files, *collectors, "charset_normalizer", "prometheus_client", "http.server")
+    done = subprocess.run([sys.executable, "-c", WORKER, *spared], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] 0\n"

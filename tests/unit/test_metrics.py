@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.telemetry.counts import Count, Counts
-from orchestrator.telemetry.metrics import METRICS, STORED, Gauges, join, render, split
+from orchestrator.telemetry.exposition import render
+from orchestrator.telemetry.metrics import METRICS, STORED, Gauges, join, split
 
 CONTRACT = {
     "aurea_tasks_total": ("type", "status"),

@@ -1,8 +1,11 @@
 """One trace from the submit through the queue to a handler's HTTP calls."""
 
+import os
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -218,6 +221,17 @@ def test_spans_reach_a_collector_when_an_endpoint_is_set(httpserver: HTTPServer)
     body = httpserver.log[0][0].get_data()
     assert b"aurea-worker" in body
     assert b"send default" in body
+
+
+def test_a_collector_behind_tls_is_believed_by_the_certificate_that_opentelemetry_is_told(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with HTTPServer(host="localhost", port=0, ssl_context=context) as collector:
+        collector.expect_request("/v1/traces", method="POST").respond_with_data(b"")
+        told = {name: value for name, value in os.environ.items() if "CA_BUNDLE" not in name}
+        told["OTEL_EXPORTER_OTLP_CERTIFICATE"] = str(certificate)
+        subprocess.run([sys.executable, "-c", EXPORTING, collector.url_for("/")], check=True, env=told)
+        assert b"send default" in collector.log[0][0].get_data()
 
 
 def test_without_an_endpoint_tracing_is_off() -> None:

@@ -17,11 +17,14 @@ from orchestrator.domain.ids import Fence, WorkerId
 from orchestrator.domain.task import Claim
 from orchestrator.operations.record import start
 from orchestrator.runtime import Runtime
+from orchestrator.worker.resting import rested
 
 _log = structlog.get_logger("orchestrator.recorder")
 
 RECORD_AFTER_SECONDS = 0.2
 _BATCH = 200
+_REST_TIMES, _LONGEST_REST_SECONDS = 2.0, 0.1
+"""Behind each batch that is confirmed: those are what a fault left behind, perhaps a hundred thousand of them."""
 
 
 class Recorder:
@@ -91,7 +94,8 @@ class Recorder:
         return [None] * len(fences)
 
     async def _confirm(self, claims: Sequence[Claim]) -> list[bool | Exception]:
-        accepted = await self._write(claims)
+        writing = self._write(claims)
+        accepted = await rested(self._runtime.clock, writing, times=_REST_TIMES, longest_seconds=_LONGEST_REST_SECONDS)
         return [claim.fence in accepted for claim in claims]
 
     async def _record(self) -> None:

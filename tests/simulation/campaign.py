@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
 from random import Random
+from unittest.mock import patch
 
 import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.operations.pause import resume
 from orchestrator.runtime import Runtime
+from orchestrator.telemetry import logs
 from tests.simulation.book import Book
 from tests.simulation.clients import QUEUES, Client
 from tests.simulation.faults import Faults
@@ -169,6 +171,7 @@ def quiet() -> Iterator[None]:
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_SILENT))
     try:
-        yield
+        with patch.object(logs, "_direct", None):  # which would have the loop flush it
+            yield
     finally:
         structlog.configure(**before)

@@ -5,6 +5,7 @@ import io
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -40,11 +41,23 @@ SECRETS = {
 }
 
 
+class Stream(io.BytesIO):
+    """What was flushed is what others see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bytes] = []
+
+    def flush(self) -> None:
+        self.seen.append(self.getvalue())
+
+
 @pytest.fixture
-def out() -> Iterator[io.BytesIO]:
+def out(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
     root = logging.getLogger()
     before = (root.handlers, root.level, structlog.get_config())
-    stream = io.BytesIO()
+    monkeypatch.setattr(logs, "_direct", None)
+    stream = Stream()
     logs.configure("INFO", "json", stream)
     yield stream
     root.handlers, root.level = before[0], before[1]
@@ -202,3 +215,17 @@ def test_a_line_below_the_level_is_not_written(out: io.BytesIO) -> None:
     structlog.get_logger("w").info("x")
     logging.getLogger("w").info("x")
     assert out.getvalue() == b""
+
+
+async def test_notes_of_one_turn_are_written_at_once_and_in_their_place(out: Stream) -> None:
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    for number in (1, 2):
+        logs.note("attempt_ended", "orchestrator.attempts", at, attempt=number)
+    assert out.seen == []
+    await asyncio.sleep(0)
+    assert [len(seen.splitlines()) for seen in out.seen] == [2]
+    logs.note("attempt_ended", "orchestrator.attempts", at, attempt=3)
+    structlog.get_logger("orchestrator.worker").info("other")
+    assert [line.get("attempt") for line in map(orjson.loads, out.seen[-1].splitlines())] == [1, 2, 3, None]
+    first = lines(out)[0]
+    assert (first["ts"], first["event"], first["attempt"]) == ("2026-11-20T00:00:00Z", "attempt_ended", 1)

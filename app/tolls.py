@@ -42,7 +42,7 @@ class Tolls:
     async def charge_look_up(self, runtime: Runtime, scope: Scope) -> None:
         """Charge the address for a key that has to be looked up, as if it sent nothing else. Raises RateLimited."""
         if self.per_address is not None:
-            await _charge(runtime, scope, [Rate("address", f"look-up:{payer(scope)}", self.per_address)])
+            await _charge(runtime, scope, [Rate("look-up", f"look-up:{payer(scope)}", self.per_address)])
 
     async def charge_principal(self, runtime: Runtime, scope: Scope, principal: Principal) -> None:
         """Charge who asks and the tenant he asks for, all or none. Raises RateLimited."""

@@ -14,7 +14,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "inserted": "Postgres has the task, Redis has not",
         "enqueued": "Redis has it too, nobody was answered",
         "accepted": "the outbox has it, nobody was answered",
-        "popped": "taken from the queue, leased at most",
+        "popped": "taken from the queue, perhaps leased",
         "claimed": "leased, not begun",
         "recorded": "an ending is in Postgres, Redis was not told",
         "settled": "an ending is in both, the worker has not gone on",

@@ -23,11 +23,13 @@ from orchestrator.operations.fences import fresh_fence
 from orchestrator.operations.rebuild import restore
 from orchestrator.operations.settle import settle
 from orchestrator.operations.wake import wake_parents
+from orchestrator.queue.port import PAGE
 from orchestrator.runtime import Runtime
 
 _log = structlog.get_logger("orchestrator.sweep")
 
-BATCH = 500
+BATCH = PAGE
+"""Who finds so many looks for more at once."""
 _TAKE_OVER_MS = 10_000
 _ANY_POLICY = RetryPolicy()
 

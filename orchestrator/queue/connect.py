@@ -3,14 +3,15 @@
 An address is that of one server, or of a group of which one is the primary: see `addresses` and `primaries`. Two
 clients, because their faults differ. `commands` answers within 2 s, all in all, and tries again only to connect: a
 command whose answer was lost may have been carried out, and is never sent twice. `blocking` waits as long as its
-caller does, and sends nothing twice either: what a pop took whose connection died is put back by the sweep.
+caller does, and sends nothing twice either: what a pop took whose connection died is put back by the sweep, or taken
+over when its lease runs out, if it was claimed along with the pop.
 """
 
 import asyncio
 import re
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from hiredis import pack_command
@@ -28,6 +29,7 @@ from orchestrator.queue.primaries import Primary, holding, named
 
 ANSWER_SECONDS = 1.7
 """For a command or a pipeline with all that belongs to it: the wait for a connection, its opening, the answer."""
+_WAKING_SECONDS = 0.1
 _CONNECT_PAUSES_SECONDS = (0.05, 0.1, 0.2)
 _HEALTH_CHECK_SECONDS = 15
 _COMMAND_CONNECTIONS = 32
@@ -245,6 +247,20 @@ async def _reply_or_error(connection: Any) -> Any:
         return await connection.read_response()
     except exceptions.ResponseError as error:
         return error
+
+
+@asynccontextmanager
+async def patience(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError after so long. A process that was stopped meanwhile wakes up with its answer waiting: that is
+    read before anything is given up.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as bound:
+        over = loop.call_later(seconds, lambda: bound.reschedule(loop.time() + _WAKING_SECONDS))
+        try:
+            yield
+        finally:
+            over.cancel()
 
 
 @contextmanager

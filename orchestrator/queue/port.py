@@ -20,6 +20,10 @@ from orchestrator.domain.task import Claim, Entry, Settlement
 from orchestrator.queue.quotas import Quotas
 
 FENCE_COUNTER_BITS = 36
+PAGE = 250
+"""Tasks that one act takes at most, but for settling, which takes a worker's batch: others wait 4 ms for it, and a
+store that has one thread is held no longer.
+"""
 
 
 class EpochMissing(Exception):

@@ -15,9 +15,9 @@ from orchestrator.domain.outbox import NO_KEYS, Holder, KeyHold
 from orchestrator.domain.priority import score
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Entry, Settlement
-from orchestrator.queue.connect import ANSWER_SECONDS, answering, ask_at_once
+from orchestrator.queue.connect import ANSWER_SECONDS, answering, ask_at_once, patience
 from orchestrator.queue.keys import Keys
-from orchestrator.queue.port import EpochMissing, Live, Popped, QueueFigures, QueuePaused, Standing
+from orchestrator.queue.port import PAGE, EpochMissing, Live, Popped, QueueFigures, QueuePaused, Standing
 from orchestrator.queue.records import (
     LIVE_FIELDS,
     read_claims,
@@ -31,7 +31,7 @@ from orchestrator.queue.records import (
 )
 from orchestrator.queue.redis_outbox import RedisOutbox
 from orchestrator.queue.redis_quotas import RedisQuotas
-from orchestrator.queue.scripts import PAGE, Arg, call, pages
+from orchestrator.queue.scripts import Arg, call, pages
 
 TOMBSTONE_MS = 60_000
 """Longer than any worker goes without a beat: after that it cannot hold a lease that was dropped."""
@@ -73,7 +73,7 @@ class RedisQueue(RedisOutbox, RedisQuotas):
         keys = [self._keys.queue(name) for name in queues]
         claim = call("claim", self._keys.claiming, (worker, min(limit, PAGE), hold_ms, "*", *queues))
         with answering():
-            async with asyncio.timeout(timeout_seconds + ANSWER_SECONDS):
+            async with patience(timeout_seconds + ANSWER_SECONDS):
                 reply, answer = await ask_at_once(self._blocking, ("BZPOPMIN", *keys, timeout_seconds), claim)
             if isinstance(reply, RedisError):
                 raise reply

@@ -17,9 +17,8 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from orchestrator.queue.connect import answering
+from orchestrator.queue.port import PAGE
 
-PAGE = 250
-"""Tasks that one script takes at most: Redis is held for 4 ms then, and others wait no longer for it."""
 Arg = str | bytes | int | float
 T = TypeVar("T")
 _PRELUDE = "prelude"

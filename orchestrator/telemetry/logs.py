@@ -73,8 +73,8 @@ class _Turn:
     def write(self, line: bytes) -> None:
         self._out.write(line + b"\n")
         if not self._is_due:
-            self._is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
+            self._is_due = True
 
     def _flush(self) -> None:
         self._is_due = False

@@ -17,14 +17,14 @@ from orchestrator.domain.ids import Fence, WorkerId
 from orchestrator.domain.task import Claim
 from orchestrator.operations.record import start
 from orchestrator.runtime import Runtime
-from orchestrator.worker.resting import rested
+from orchestrator.worker.resting import Rests
 
 _log = structlog.get_logger("orchestrator.recorder")
 
 RECORD_AFTER_SECONDS = 0.2
 _BATCH = 200
 _REST_TIMES, _LONGEST_REST_SECONDS = 2.0, 0.1
-"""Behind each batch that is confirmed: those are what a fault left behind, perhaps a hundred thousand of them."""
+"""Between batches that are confirmed: mostly these are tasks that a fault left behind."""
 
 
 class Recorder:
@@ -40,6 +40,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._lane: asyncio.Task[None] | None = None
         self._wishing: Batcher[Fence, None] = Batcher(self._record_wished, size=_BATCH, lanes=1)
+        self._rests = Rests(runtime.clock, times=_REST_TIMES, longest_seconds=_LONGEST_REST_SECONDS)
         # One lane: two would let a later batch overtake an earlier one, and its tasks start before their turn.
         self._confirming: Batcher[Claim, bool] = Batcher(self._confirm, size=_BATCH, lanes=1)
 
@@ -84,8 +85,8 @@ class Recorder:
     async def confirm(self, claim: Claim) -> bool:
         """Record an attempt before it starts; False when the task is final or another holds a newer fence.
 
-        For tasks that were queued under an earlier epoch: Redis may have forgotten that they ended. And for those that
-        were started in the outbox, and have to be in Postgres.
+        For tasks that Postgres put in the queue, or that were queued under an earlier epoch: Redis may have forgotten
+        that they ended. And for those that were started in the outbox, and have to be in Postgres.
         """
         return await self._confirming.submit(claim)
 
@@ -94,8 +95,7 @@ class Recorder:
         return [None] * len(fences)
 
     async def _confirm(self, claims: Sequence[Claim]) -> list[bool | Exception]:
-        writing = self._write(claims)
-        accepted = await rested(self._runtime.clock, writing, times=_REST_TIMES, longest_seconds=_LONGEST_REST_SECONDS)
+        accepted = await self._rests.then(lambda: self._write(claims))
         return [claim.fence in accepted for claim in claims]
 
     async def _record(self) -> None:

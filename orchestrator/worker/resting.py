@@ -1,7 +1,7 @@
-"""Resting: what is made up for after a fault leaves the stores, and the machine, to new work for most of the time."""
+"""Resting: work that is made up for, perhaps a hundred thousand tasks of it, leaves room for new work in between."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from orchestrator.clock import Clock
@@ -9,12 +9,22 @@ from orchestrator.clock import Clock
 T = TypeVar("T")
 
 
-async def rested(clock: Clock, act: Awaitable[T], *, times: float, longest_seconds: float) -> T:
-    """Return what the act does, after a rest of so many times as long as it took.
+class Rests:
+    """Keeps acts apart by so many times as long as the one before took, within a bound. One alone waits for nothing."""
 
-    So a store that is slow because others use it is left to them longer.
-    """
-    began = clock.monotonic()
-    answer = await act
-    await asyncio.sleep(min(longest_seconds, times * (clock.monotonic() - began)))
-    return answer
+    def __init__(self, clock: Clock, *, times: float, longest_seconds: float) -> None:
+        self._clock = clock
+        self._times = times
+        self._longest_seconds = longest_seconds
+        self._until = clock.monotonic()
+
+    async def then(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Do it as soon as the rest behind the one before is over. They are asked for one after the other."""
+        began = self._clock.monotonic()
+        if began < self._until:
+            await asyncio.sleep(self._until - began)
+            began = self._clock.monotonic()
+        answer = await act()
+        ended = self._clock.monotonic()
+        self._until = ended + min(self._longest_seconds, self._times * (ended - began))
+        return answer

@@ -1,9 +1,9 @@
 """The share of each receiver in a worker's slots for deliveries: as many slots as are left free.
 
-So one receiver has half of them at most, two have a third each, and there is room for the next. What is over its share
-waits in its slot while those before it are under way for less than a second: then its turn is near. Behind a receiver
-that takes longer it is given back uncounted, to come again when those before it may have been answered. So nobody
-else's deliveries wait for that receiver for longer than this second.
+So one receiver has half of them at most, and two have a third each once the first ones are answered; seven that hang,
+one after the other, fill all of them. What is over a share waits in its slot while those before it are under way for
+less than a second: then its turn is near. Behind a receiver that takes longer it is given back uncounted, to come again
+when those before it may have been answered.
 """
 
 import asyncio
@@ -77,8 +77,8 @@ class Shares:
         del left.begun[fence]
         for receiver in self._receivers.values():
             while receiver.waiting and self._fits(receiver):
-                fence, turn = receiver.waiting.popitem(last=False)
-                self._let_in(receiver, fence)
+                next_fence, turn = receiver.waiting.popitem(last=False)
+                self._let_in(receiver, next_fence)
                 turn.set()
         if not left.begun:
             del self._receivers[left.key]

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from threading import Thread
 
 import pytest
 from redis import Redis as PlainRedis
@@ -95,6 +97,38 @@ async def test_a_pop_on_a_connection_that_died_silently_ends(redis_url: str, mon
             await queue.ping()
         await queue.enqueue([task := entry()])
         assert await queue.pop(["default"], 0.1) == Popped("default", task.id)
+
+
+async def test_a_process_that_was_stopped_reads_the_answer_that_waits_for_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis, "ANSWER_SECONDS", 0.1)
+    clients = connect(redis_url)
+    queue = RedisQueue(*clients, Keys(), STEP_US)
+    await queue.open_epoch(1)
+    await queue.queues()  # the server knows the scripts
+    await queue.claim(ONE, "default", 1, HOLD_MS)
+    with PlainRedis.from_url(redis_url) as admin:
+        waiting = asyncio.create_task(queue.pop_and_claim(ONE, ["default"], 5, HOLD_MS, 1))
+        while not admin.info("clients")["blocked_clients"]:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.005)
+
+    async def elsewhere() -> None:
+        others = connect(redis_url)
+        await RedisQueue(*others, Keys(), STEP_US).enqueue([task])
+        for client in others:
+            await client.aclose()
+
+    task = entry()
+    stranger = Thread(target=lambda: asyncio.run(elsewhere()))
+    stranger.start()
+    stranger.join()
+    time.sleep(1.3)  # noqa: ASYNC251 - that is the stop
+    popped, claims = await waiting
+    assert popped == Popped("default", task.id)
+    assert [claim.entry.id for claim in claims] == [task.id]
+    for client in clients:
+        await client.aclose()
 
 
 async def test_the_network_is_asked_whether_idle_connections_live(redis_clients: tuple[Redis, Redis]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.worker import resting
-from orchestrator.worker.resting import rested
+from orchestrator.worker.resting import Rests
 
 
 class Clock:
@@ -23,14 +23,19 @@ class Clock:
         return "done"
 
     async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
         self.rests.append(round(seconds, 6))
 
 
-@pytest.mark.parametrize(("took", "rests"), [(0.0, 0.0), (0.004, 0.008), (0.5, 0.1)])
-async def test_a_rest_is_as_long_as_the_act_needs_and_no_longer_than_allowed(
-    monkeypatch: pytest.MonkeyPatch, took: float, rests: float
+async def test_acts_are_kept_apart_by_what_they_take_within_a_bound_and_one_alone_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock: Any = Clock()
     monkeypatch.setattr(resting.asyncio, "sleep", clock.sleep)
-    assert await rested(clock, clock.act(took), times=2.0, longest_seconds=0.1) == "done"
-    assert clock.rests == [rests]
+    rests = Rests(clock, times=2.0, longest_seconds=0.1)
+    for took in (0.004, 0.5, 0.003):
+        assert await rests.then(lambda took=took: clock.act(took)) == "done"  # type: ignore[misc]
+    assert clock.rests == [0.008, 0.1]
+    clock.seconds += 0.005
+    await rests.then(lambda: clock.act(0.001))
+    assert clock.rests == [0.008, 0.1, 0.001], "what has passed by itself is no rest"

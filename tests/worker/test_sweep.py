@@ -15,10 +15,11 @@ from orchestrator.domain.outcome import Failed, Outcome, Released, Succeeded, de
 from orchestrator.domain.retry import RetryPolicy
 from orchestrator.domain.states import State
 from orchestrator.domain.task import Claim, Settlement, Task, TaskError
+from orchestrator.operations import sweep
 from orchestrator.operations.cancel import cancel
 from orchestrator.operations.fences import fresh_fence, open_epoch
 from orchestrator.operations.sweep import drop_ended, expire, take_back
-from orchestrator.worker.chores import strays
+from orchestrator.worker.chores import order, strays
 from orchestrator.worker.chores.strays import Strays
 from tests.worker.conftest import House
 from tests.worker.life_handlers import STOPPED
@@ -44,6 +45,18 @@ async def run_out(commands: Redis, task_id: TaskId) -> None:
     """Put a lease's end into the past."""
     await commands.zadd("aurea:leases", {task_id: 1})
     await commands.delete(f"aurea:lock:{task_id}")
+
+
+async def test_more_expired_leases_than_one_act_takes_are_taken_back_without_a_pause(
+    house: House, commands: Redis
+) -> None:
+    tasks = await asyncio.gather(*(house.submit("echo") for _ in range(sweep.BATCH + 5)))
+    while claims := await house.runtime.queue.claim(GONE, "default", len(tasks), HOLD_MS):
+        await commands.zadd("aurea:leases", {claim.entry.id: 1 for claim in claims})
+        await commands.delete(*(f"aurea:lock:{claim.entry.id}" for claim in claims))
+    (chore,) = [chore for chore in order.chores(house.runtime, SWEEPER) if chore.name == "take_back"]
+    assert [await chore.tick(), await chore.tick()] == [True, False]
+    assert await commands.zcard("aurea:leases") == 0
 
 
 async def read(house: House, task: Task) -> Task:

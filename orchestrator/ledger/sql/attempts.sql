@@ -32,7 +32,7 @@ select coalesce(array_agg(place), '{}') from started
 -- name: settle
 -- A crash ends the run that is on record, whoever finds it, unless an ending of that run is on record already: then it
 -- is refused. A run that has ended is not written again: a row that carries the fence and runs no more has its ending.
--- What is written late ($16) counts its delay from the end, not from now.
+-- What is written late ($16) counts its delay from the end, not from now. The driver packs ids as text sooner.
 with held as materialized (
   select e.*, t.status as was, t.fence as before, e.state::orchestrator_state as becomes,
     e.ending = 'crashed' and t.status = 'running' as on_record,

@@ -118,7 +118,7 @@ def late_runs(tables: Tables, sql: str, *columns: Any) -> int:
     for asked in rows_of(sql, columns):
         row = tables.tasks.get(asked["id"])
         before = tables.runs.get((asked["id"], asked["run"]))
-        if row is None or asked["ending"] not in ("failed", "released", "crashed"):
+        if row is None or asked["ending"] not in ("failed", "released", "crashed") or asked["fence"] >= row["fence"]:
             continue
         if before is not None and before["becomes"] is not None:
             continue

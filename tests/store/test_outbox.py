@@ -266,6 +266,15 @@ async def test_an_attempt_that_a_direct_one_overtook_stays_in_the_history(ledger
     assert (found.status, found.result, found.fence) == (State.SUCCEEDED, 2, 9)
 
 
+async def test_what_began_after_the_end_and_crashed_is_in_no_history(ledger: PostgresLedger) -> None:
+    task = new_task()
+    await ledger.insert([task])
+    await ledger.settle([ending_of(claim_of(task, 5))])
+    answer = await outbox.apply(ledger, [settle(crashed(task, 9, lost=7, attempt=2))])
+    assert answer.stale == [0]
+    assert [run.fence for run in await ledger.runs(TENANT, task.id)] == [5]
+
+
 async def test_a_success_that_was_overtaken_is_in_no_history(ledger: PostgresLedger) -> None:
     task = new_task()
     await ledger.insert([task])

@@ -69,7 +69,7 @@ end
 
 -- name: late_runs
 -- Runs that ended before a newer attempt wrote, and come behind it: the history has them, the task's row stays. What a
--- newer start guessed of such a run gives way to what was seen.
+-- newer start guessed of such a run gives way to what was seen. Of a run that began after the task's end nothing is kept.
 insert into orchestrator_runs as r (task_id, fence, tenant, attempt, status, worker_id, started_at, finished_at, error,
   becomes, ended_by)
 select e.id, e.run, t.tenant, e.run_attempt, e.ending::orchestrator_run_status, e.worker,
@@ -79,7 +79,7 @@ from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::
     $9::bigint[], $10::text[])
   as e (id, fence, run, state, ending, run_attempt, worker, started_us, ended_us, error)
 join orchestrator_tasks t on t.id = e.id
-where e.ending in ('failed', 'released', 'crashed')
+where e.ending in ('failed', 'released', 'crashed') and e.fence < t.fence
 on conflict (task_id, fence) do update set status = excluded.status, finished_at = excluded.finished_at,
   error = excluded.error, becomes = excluded.becomes, ended_by = excluded.ended_by where r.becomes is null
 

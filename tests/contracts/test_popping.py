@@ -2,9 +2,17 @@
 
 import asyncio
 
+import pytest
+
 from orchestrator.queue.port import Popped, Queue
 from tests.contracts.conftest import Bench
 from tests.queue.entries import HOLD_MS, ONE, TWO, entry
+
+
+@pytest.fixture(autouse=True)
+async def known(queue: Queue) -> None:
+    """A server that has not met the script yet leaves the claim to a call of its own."""
+    await queue.claim(ONE, "nobody-knows", 1, HOLD_MS)
 
 
 async def test_what_is_popped_is_leased_and_the_next_ones_with_it(queue: Queue) -> None:

@@ -132,6 +132,7 @@ class SideBySide(QuotaRules, PoppingRules, RuleBasedStateMachine):
     def begin(self) -> None:
         self.run(self.empty())
         self.open_epoch(late=False)
+        self.run(self.redis.claim(ONE, "nobody-knows", 1, LONG_MS))  # from now on the server knows the script
 
     def teardown(self) -> None:
         self.run(self.close())
